@@ -96,7 +96,7 @@ pub(crate) fn put(
     mut entry: Entry,
 ) -> Result<(), Exception> {
     names.check(name, Some(&entry.uri))?;
-    entry.owner = names.owner();
+    entry.owner = names.owner(name, &entry.uri);
     limits::check_entry(name, &entry.uri, entry.tags.iter().map(|tag| tag.len()))?;
     let index = names.index();
     let count = index.len() + usize::from(index.get(name).is_none());

@@ -3,7 +3,8 @@
 //! Without rules of access names have no owners, and every client changes every name, as with
 //! Pyro5's nameserver. With rules a client needs the role `operate` to register a name that nobody
 //! has or to change its own, and `admin` for those of others. The lab's own daemons prove by the
-//! lab's id, which nobody else knows, that they belong to it; their names are the lab's.
+//! lab's id, which nobody else knows and no login hands out, that they belong to it; their names are
+//! the lab's.
 
 use std::sync::Arc;
 
@@ -69,8 +70,15 @@ impl Client {
 }
 
 impl NameRights for ClientRights {
-    fn owner(&self) -> Arc<str> {
-        if self.is_lab { LAB.into() } else { Arc::clone(&self.session.identity().name) }
+    fn owner(&self, known: Option<&Entry>, uri: &str) -> Option<Arc<str>> {
+        if self.is_lab {
+            return Some(LAB.into());
+        }
+        match known {
+            // To repeat a registration is no claim: everybody can look its URI up.
+            Some(known) if known.owner.is_none() && *known.uri == *uri => None,
+            _ => Some(Arc::clone(&self.session.identity().name)),
+        }
     }
 
     fn check(&self, name: &str, known: Option<&Entry>, uri: Option<&str>) -> Result<(), Exception> {

@@ -193,7 +193,11 @@ async fn a_name_from_before_there_were_rules_is_its_services_or_an_admins() {
         ("bob", call("remove", &["lab.a".into()], &[]), false),
         ("eve", register("lab.a", ONE), false),
         ("ada", register("lab.a", ONE), true),
-        ("ada", register("lab.a", TWO), true),
+        // Its URI is no secret: who repeats it has not become its owner.
+        ("ada", register("lab.a", TWO), false),
+        ("bob", register("lab.a", ONE), true),
+        ("bob", register("lab.a", TWO), false),
+        ("root", register("lab.a", TWO), true),
     ] {
         let answer = ask(&object, who, Operation::Call(change)).await;
         assert_eq!(answer.is_ok(), may, "{who}: {answer:?}");

@@ -19,8 +19,8 @@ pub(super) type SharedIndex = Arc<RwLock<Index>>;
 
 /// The rights of a client that changes names.
 pub(crate) trait NameRights: Send + Sync {
-    /// The owner of names that it registers.
-    fn owner(&self) -> Arc<str>;
+    /// The owner of a name that it registers with this URI, where the name is `known`.
+    fn owner(&self, known: Option<&Entry>, uri: &str) -> Option<Arc<str>>;
 
     /// Checks whether it may give a name this URI, or remove it, where the name is `known`.
     ///
@@ -93,9 +93,9 @@ impl Transaction<'_> {
         self.rights = rights;
     }
 
-    /// The owner of names that are registered; `None` without rules of access.
-    pub(crate) fn owner(&self) -> Option<Arc<str>> {
-        self.rights.as_ref().map(|rights| rights.owner())
+    /// The owner of a name that is registered with this URI; `None` without rules of access.
+    pub(crate) fn owner(&self, name: &str, uri: &str) -> Option<Arc<str>> {
+        self.rights.as_ref()?.owner(self.index.get(name).map(|known| &**known), uri)
     }
 
     /// Checks whether the client whose change this is may give a name this URI, or remove it.
