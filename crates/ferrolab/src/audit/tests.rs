@@ -97,6 +97,11 @@ fn each_change_of_a_file_is_found_and_named() {
         let (text, _) = AuditLine { who: "x".into(), ..sealed.line }.seal().unwrap();
         without(&[7]) + &text
     };
+    let far = {
+        let sealed = line::open(lines[7].trim_end().as_bytes()).unwrap();
+        let (text, _) = AuditLine { seq: u64::MAX, ..sealed.line }.seal().unwrap();
+        whole.clone() + &text
+    };
     let cases = [
         (whole.clone(), vec![]),
         (flipped(1), changed(2)),
@@ -118,6 +123,9 @@ fn each_change_of_a_file_is_found_and_named() {
             vec![format!("{name}: number 8 is not the line whose hash the state file has")],
         ),
         (whole.replacen("\n", "\nx\n", 1), changed(2)),
+        (String::new(), cut(0)),
+        ("x".to_owned(), cut(0)),
+        (far, told(9, &format!("numbers 9 to {} are missing before this line", u64::MAX - 1))),
     ];
     for (text, expected) in cases {
         replace(&path, text.as_bytes()).unwrap();

@@ -15,6 +15,9 @@ use super::files;
 use super::line::{FILE_GONE, NO_HASH, describe_torn, open};
 use crate::os;
 
+/// Numbers before a line that are looked for one by one; of more, all count as missing.
+const MAX_SEARCHED: u64 = 1_000_000;
+
 /// A fault of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Fault {
@@ -169,8 +172,8 @@ impl Chain {
             });
             walk.line(line, next, &torn, verified);
         }
-        let Some((last, _)) = walk.last else { return };
-        let end = last + walk.changed;
+        // Of a file without lines too: they may have been cut off.
+        let end = walk.last.map_or(0, |(last, _)| last).saturating_add(walk.changed);
         for anchor in anchors {
             let Anchor { seq, hash, source, .. } = anchor;
             let text = match known.get(seq) {
@@ -256,25 +259,34 @@ impl<'a> Walk<'a> {
             (self.last, self.changed) = (Some((seq, hash)), 0);
             return;
         };
-        let expected = last + 1 + self.changed;
+        let expected = last.saturating_add(1).saturating_add(self.changed);
         // One that comes too early is followed by the one that belongs here.
         if seq <= last || seq > expected && next == Some(expected) {
             fault(format!("number {seq} is not in its place: number {expected} belongs here"));
             return;
         }
-        if seq == last + 1 && prev != last_hash {
+        if seq == last.saturating_add(1) && prev != last_hash {
             fault(format!("number {seq} does not follow number {last} that stands before it"));
         }
         // Numbers that stand elsewhere are reported there.
-        let missing: Vec<u64> =
-            (expected..seq).filter(|number| !self.known.contains_key(number)).collect();
-        if let (Some(first), Some(end)) = (missing.first(), missing.last()) {
+        if let Some((first, end)) = self.missing(expected, seq) {
             fault(match first == end {
                 true => format!("number {first} is missing before this line"),
                 false => format!("numbers {first} to {end} are missing before this line"),
             });
         }
         (self.last, self.changed) = (Some((seq, hash)), 0);
+    }
+
+    /// The first and the last of the numbers from `expected` until before `seq` that stand nowhere.
+    fn missing(&self, expected: u64, seq: u64) -> Option<(u64, u64)> {
+        // A forged line may have any number.
+        if seq.saturating_sub(expected) > MAX_SEARCHED {
+            return Some((expected, seq - 1));
+        }
+        let mut missing = (expected..seq).filter(|number| !self.known.contains_key(number));
+        let first = missing.next()?;
+        Some((first, missing.next_back().unwrap_or(first)))
     }
 }
 
