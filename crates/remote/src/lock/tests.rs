@@ -2,6 +2,7 @@
 
 mod aborts;
 mod among_many;
+mod lost_rights;
 mod own_calls;
 mod seeds;
 
@@ -86,6 +87,7 @@ impl Story {
             "looked" => self.lock.read_end(now, session),
             "ends" => self.lock.call_end(now, session, &mut effects),
             "is" => self.lock.forget(now, session, &mut effects),
+            "forfeits" => self.lock.revoke(now, session, &mut effects),
             "leaves" => self.lock.disconnect(now, session, &mut effects),
             "breaks" => {
                 let broken = Break { by: who.to_owned(), reason: "why".into() };

@@ -100,11 +100,11 @@ impl LockTable {
         RunningCall { locks, id, session, call, reports_end: true, owner: None }
     }
 
-    /// Whether `session` has the lock of this object.
+    /// Whether `session` has the lock of this object, or shares it by its token.
     pub(crate) fn is_owner(&self, id: &str, session: u64) -> bool {
         let mut state = self.state();
         let hold = state.entry(id).and_then(|entry| entry.lock.hold());
-        hold.is_some_and(|(hold, _)| hold.owner.session == session)
+        hold.is_some_and(|(hold, _)| hold.is_of(session))
     }
 }
 

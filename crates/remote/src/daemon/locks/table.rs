@@ -321,6 +321,13 @@ impl LockTable {
         }
     }
 
+    /// The client of `session` has lost its rights: it does not keep a lock by a token either.
+    pub(crate) fn revoke(self: &Arc<Self>, session: u64) {
+        for id in self.ids() {
+            self.event(&id, |_, entry, now, effects| entry.lock.revoke(now, session, effects));
+        }
+    }
+
     /// The session has ended.
     pub(crate) fn forget(self: &Arc<Self>, session: u64) {
         for id in self.ids() {

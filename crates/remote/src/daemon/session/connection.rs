@@ -164,7 +164,7 @@ impl<S: ClientStream> ClientWatch<'_, S> {
                 biased;
                 done = &mut waiting => return done,
                 () = stream.wait_closed() => shared.locks.disconnect(session.id),
-                () = session.revoked() => shared.locks.disconnect(session.id),
+                () = session.revoked() => shared.locks.revoke(session.id),
             }
         }
         waiting.await
@@ -204,7 +204,10 @@ impl<S: ClientStream> ClientWatch<'_, S> {
             None => {
                 debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
                     "the client has gone during a call");
-                shared.locks.disconnect(session.id);
+                match session.revocation() {
+                    Some(_) => shared.locks.revoke(session.id),
+                    None => shared.locks.disconnect(session.id),
+                }
                 abort::client_has_gone(&shared.locks, session);
                 client.report();
                 slot.orphan(&shared.admission.orphans, &session.object);

@@ -231,7 +231,7 @@ impl<'a> RightsEnd<'a> {
         RightsEnd(session.login().map(|login| -> Pin<Box<dyn Future<Output = ()> + Send>> {
             Box::pin(async {
                 login.revoked().await;
-                shared.locks.disconnect(session.id);
+                shared.locks.revoke(session.id);
                 tokio::time::sleep(LAST_CALL_TIME).await;
             })
         }))

@@ -389,6 +389,18 @@ impl Lock {
         self.advance(now, effects);
     }
 
+    /// The client of a session has lost its rights: its connection counts as ended, and its token
+    /// keeps no lock.
+    pub(crate) fn revoke(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
+        if let LockPhase::Held(hold) = &mut self.phase
+            && hold.owner.session == session
+        {
+            hold.token = None;
+            self.refuse_waiting(&Loss::Gone, effects, |waiting| waiting.kind == WaitKind::Resuming);
+        }
+        self.disconnect(now, session, effects);
+    }
+
     /// A session has ended: only the ends of its calls follow.
     pub(crate) fn forget(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
         self.disconnect(now, session, effects);

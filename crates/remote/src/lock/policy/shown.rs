@@ -136,7 +136,7 @@ impl Hold {
     }
 
     /// Whether the session is the owner's, or has joined it.
-    pub(super) fn is_of(&self, session: u64) -> bool {
+    pub(crate) fn is_of(&self, session: u64) -> bool {
         self.owner.session == session || self.members.contains(&session)
     }
 }
