@@ -209,11 +209,12 @@ fn administers(shared: &Shared, facts: &CallFacts) -> bool {
 }
 
 /// Whether a call was refused for what its caller is: one without the lock, or without the right.
-/// A client that asks for a lock while another has it is in the lock's queue, so to speak.
+/// A client that asks for a lock while another has it is in the lock's queue, so to speak; one that
+/// has no right to lock is refused.
 fn is_refusal(facts: &CallFacts, exception: &CallException) -> bool {
     let class = exception.class.as_str();
-    matches!(class, "PermissionError" | "ConnectionRefusedError")
-        && !methods::METHODS.contains(&facts.member.as_str())
+    class == "PermissionError"
+        || class == "ConnectionRefusedError" && !methods::METHODS.contains(&facts.member.as_str())
 }
 
 /// Whether a call may have changed its object. Locks have their own log.
