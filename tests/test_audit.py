@@ -73,23 +73,25 @@ def test_who_did_what(running):
     running.run("reload")
     lines = recorded(running, 9)
     found = [
-        (line["action"], line.get("who"), line.get("service"), line.get("member"), line["outcome"].split(":")[0])
+        (line["action"], line["who"], line.get("service"), line.get("member"), line["outcome"].split(":")[0])
         for line in lines
     ]
     me = lines[-1]["who"]
     service = "lab.audited"
+    nobody = "anonymous@127.0.0.1"
     assert sorted(found[:7]) == sorted(
         [
-            ("set", "ada", service, "value", "done"),
-            ("call", "ada", service, "note", "done"),
-            ("call", "ada", service, "echo", "done"),
-            ("oneway", "ada", service, "note_oneway", "done"),
-            ("refused", None, service, "note", "ConnectionRefusedError"),
-            ("call", "ada", service, "fail", "ValueError"),
-            ("break", None, "bench", "release", "done"),
+            ("set", nobody, service, "value", "done"),
+            ("call", nobody, service, "note", "done"),
+            ("call", nobody, service, "echo", "done"),
+            ("oneway", nobody, service, "note_oneway", "done"),
+            ("refused", nobody, service, "note", "ConnectionRefusedError"),
+            ("call", nobody, service, "fail", "ValueError"),
+            ("break", nobody, "bench", "release", "done"),
         ]
     )
     assert [line[:3] for line in found[7:]] == [("restart", me, "daemon other"), ("reload", me, None)]
+    assert {line.get("user") for line in lines if line["action"] in ("set", "oneway")} == {"ada"}
     by_member = {line.get("member"): line for line in lines}
     assert by_member["value"]["epoch"] == epoch and by_member["value"]["arguments"] == "5"
     assert len(by_member["note"].get("arguments", "").encode()) <= 256

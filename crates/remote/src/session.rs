@@ -195,7 +195,7 @@ impl Peer {
 
 impl Peer {
     /// The identity of a client of which nothing but this address is known.
-    pub(crate) fn anonymous(&self) -> Identity {
+    pub fn anonymous(&self) -> Identity {
         match self {
             Peer::Tcp(address) => Identity::anonymous(address.ip()),
             Peer::Unix { .. } => Identity::anonymous("localhost"),

@@ -33,11 +33,10 @@ pub(crate) struct AuditLine {
     /// `stop`, `restart`, `reload`, `rename`, `down`, `acknowledge`; of the audit itself `file`,
     /// `started`, `torn`, `unrecorded`.
     pub(crate) action: String,
-    /// The person or program: its identity; where that is not known, the name under which it has
-    /// the lock.
+    /// The person or program: its identity; where that is not known, `anonymous@ADDRESS`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) who: String,
-    /// The name under which it has the lock, beside its identity.
+    /// The name that it has given to `lock()`, which may be any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
     /// Its address.

@@ -74,10 +74,14 @@ fn line(reason: AuditReason, record: &CallRecord) -> AuditLine {
         Some(exception) if exception.message.is_empty() => exception.class.clone(),
         Some(exception) => format!("{}: {}", exception.class, exception.message),
     };
-    let (identity, user) = (record.identity.as_deref(), record.user.as_deref());
+    // Everybody can call lock() with any name, so that it says nothing about who it was.
+    let who = match &record.identity {
+        Some(identity) => identity.to_string(),
+        None => record.peer.anonymous().name.to_string(),
+    };
     AuditLine {
-        who: identity.or(user).unwrap_or_default().to_owned(),
-        user: user.filter(|_| identity.is_some()).map(str::to_owned),
+        who,
+        user: record.user.clone(),
         from: record.peer.to_string(),
         service: record.object.clone(),
         member: record.member.clone(),
