@@ -10,7 +10,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lab_config::did_you_mean;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,9 @@ const LOCK: &str = "users.lock";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that a login code is good for.
 pub(crate) const CODE_LIFETIME: jiff::SignedDuration = jiff::SignedDuration::from_mins(15);
+/// How long a withdrawn certificate is remembered after the time noted for it: a certificate ends
+/// with a day, up to 24 h later, and clocks differ.
+const WITHDRAWN_KEPT: SignedDuration = SignedDuration::from_hours(48);
 /// Characters of a user's or a group's name.
 const MAX_NAME_CHARS: usize = 64;
 /// Machines on which one user is logged in; a further login ends the oldest one.
@@ -156,7 +159,7 @@ impl Users {
         };
         let now = Timestamp::now();
         users.codes.retain(|code| code.until > now);
-        users.withdrawn.retain(|withdrawn| withdrawn.until > now);
+        users.withdrawn.retain(|withdrawn| now.duration_since(withdrawn.until) < WITHDRAWN_KEPT);
         let changed = change(&mut users)?;
         let bytes = serde_json::to_vec_pretty(&users)
             .map_err(|error| UsersError::Unusable(error.to_string()))?;
