@@ -3,8 +3,8 @@
 //! Without rules of access names have no owners, and every client changes every name, as with
 //! Pyro5's nameserver. With rules a client needs the role `operate` to register a name that nobody
 //! has or to change its own, and `admin` for those of others. The lab's own daemons prove by the
-//! lab's id, which nobody else knows and no login hands out, that they belong to it; their names are
-//! the lab's.
+//! lab's id, which nobody else knows and no login hands out, that they belong to it; their names
+//! are the lab's.
 
 use std::sync::Arc;
 
@@ -53,6 +53,13 @@ impl Client {
     /// Its rights, for a transaction; `None` without rules of access.
     pub(crate) fn rights(&self) -> Option<Arc<dyn NameRights>> {
         self.rights.clone().map(|rights| rights as Arc<dyn NameRights>)
+    }
+
+    /// Whether it may register this name where nobody has it.
+    pub(crate) fn may_register(&self, name: &str) -> bool {
+        self.rights.as_ref().is_none_or(|rights| {
+            rights.is_lab || rights.gate.may(&rights.session, name, "", AccessKind::Register)
+        })
     }
 
     /// As [`NameRights::check`].

@@ -119,7 +119,8 @@ pub(crate) fn renew(
                 conflicts.push(Conflict::refused(wanted.name, None, error));
                 continue;
             }
-            match wanted.renew_in(&names) {
+            let may_register = |name: &str| client.may_register(name);
+            match wanted.renew_in(&names, may_register) {
                 Need::Nothing { rival: None } => {}
                 Need::Nothing { rival: Some(theirs) } => {
                     conflicts.push(Conflict::with_rival(wanted.name, theirs));
@@ -267,8 +268,9 @@ impl Wanted {
         limits::check_entry(&self.name, &self.uri, self.tags.iter().map(String::len))
     }
 
-    /// Renews the lease where the name is as it should be; else what is to be done.
-    fn renew_in(&self, names: &Index) -> Need {
+    /// Renews the lease where the name is as it should be; else what is to be done. A client that
+    /// may not register the name is no rival of its holder.
+    fn renew_in(&self, names: &Index, may_register: impl Fn(&str) -> bool) -> Need {
         let write = |tags: BTreeSet<String>, theirs| {
             let entry = Entry::new(self.uri.clone(), tags).with_lease(self.length);
             Need::Write { entry, theirs }
@@ -281,6 +283,7 @@ impl Wanted {
             if let Some(holder) = holder
                 && self.takeover != Takeover::Seize
                 && self.check().is_ok()
+                && may_register(&self.name)
             {
                 holder.note_rival(&self.uri);
             }
@@ -309,7 +312,8 @@ impl Wanted {
 
     /// Writes the name if it still needs that. A refusal concerns this name only.
     fn write_to(self, names: &mut Transaction<'_>) -> Option<Conflict> {
-        let (entry, theirs) = match self.renew_in(names.index()) {
+        // A holder that has come since hears of this rival with the next renewal.
+        let (entry, theirs) = match self.renew_in(names.index(), |_| false) {
             Need::Nothing { rival } => {
                 return rival.map(|theirs| Conflict::with_rival(self.name, theirs));
             }
