@@ -53,7 +53,11 @@ impl Object for Face {
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         match request.operation {
             Operation::Call(call) => Answer::from(self.call_method(session, call)),
-            Operation::Batch(calls) => batch_now(calls, |call| self.call_method(session, call)),
+            Operation::Batch(calls) => batch_now(calls, |call| match call.method.as_str() {
+                // The audit has a line for each, which a batch as a whole does not have.
+                "release" => Err(LockBreaker::not_in_batch()),
+                _ => self.call_method(session, call),
+            }),
             other => Answer::exception(other.unexposed()),
         }
     }

@@ -276,6 +276,11 @@ pub(crate) async fn abort_calls(
     Ok(Value::Dict(dict))
 }
 
+/// The exception for a `release` or `abort` in a batch.
+pub(crate) fn not_in_batch() -> Exception {
+    Exception::value_error("`release` and `abort` cannot be in a batch: call them by themselves")
+}
+
 /// The object that a call of `release` or `abort` names, and who has made the call and why.
 fn object_and_break(
     session: &Session,
@@ -301,6 +306,11 @@ pub struct LockBreaker {
 }
 
 impl LockBreaker {
+    /// The exception for a `release` in a batch.
+    pub fn not_in_batch() -> Exception {
+        not_in_batch()
+    }
+
     /// PyroLab's `release(uri, reason="", user="")`, called by `session`.
     ///
     /// # Errors
