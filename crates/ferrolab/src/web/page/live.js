@@ -77,6 +77,7 @@ class Live {
 
   /** Opens the stream anew, as another user. */
   restart() {
+    [this.#lastId, this.#isLoaded] = ["", false];
     this.#open();
   }
 
