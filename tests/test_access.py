@@ -213,7 +213,7 @@ def test_a_client_without_a_role_gets_no_connection(running):
 
 def test_names_belong_to_their_owners(running):
     take_up(running, "access: {localhost: view}")
-    # The lab's own daemons are none of its guests.
+    # The rules are about clients; the lab's own daemons register all the same.
     running.wait_for_names(running.ns_port, {"lab.stage", "bench"})
     with Pyro5.api.locate_ns("localhost", running.ns_port) as names:
         for use in (

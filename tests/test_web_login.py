@@ -2,29 +2,15 @@
 
 import pytest
 from harness import NEVER, free_port, wait_for
-from harness.web import Page, user_token
+from harness.web import LAB_WITH_USERS, Page, user_token
 
-CONFIGURATION = """\
-nameservers:
-  local: {host: localhost, ns_port: $ns_port}
-daemons:
-  bench: {classname: LockableDaemon, nameservers: [local]}
-services:
-  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local]}
-autolaunch: {nameservers: [local], daemons: [bench]}
-access:
-  localhost: view
-  grants: [{who: ada, what: "lab.*", role: operate}]
-  users: [ada]
-web: {port: 0}
-"""
 VOLTAGE = "/api/services/lab.supply/members/voltage"
 
 
 @pytest.fixture
 def lab_with_users(lab):
     lab.ns_port = free_port()
-    lab.config(CONFIGURATION, ns_port=lab.ns_port)
+    lab.config(LAB_WITH_USERS, ns_port=lab.ns_port)
     lab.up()
     return lab
 

@@ -3,28 +3,13 @@
 import re
 
 from harness import free_port, new_lab
-from harness.web import user_token
-
-CONFIGURATION = """\
-nameservers:
-  local: {host: localhost, ns_port: $ns_port}
-daemons:
-  bench: {classname: LockableDaemon, nameservers: [local]}
-services:
-  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local]}
-autolaunch: {nameservers: [local], daemons: [bench]}
-access:
-  localhost: view
-  grants: [{who: ada, what: "lab.*", role: operate}]
-  users: [ada]
-web: {port: 0}
-"""
+from harness.web import LAB_WITH_USERS, user_token
 
 
 def test_a_visitor_logs_in_with_a_token(tab):
     with new_lab() as lab:
         lab.ns_port = free_port()
-        lab.config(CONFIGURATION, ns_port=lab.ns_port)
+        lab.config(LAB_WITH_USERS, ns_port=lab.ns_port)
         lab.up()
         token = user_token(lab, "ada")
         tab.goto(lab.wait_for_status("processes", "web", "running")["uri"])

@@ -10,6 +10,22 @@ import urllib.parse
 
 from .wait import NEVER, wait_for
 
+# A visitor may look, and the user ada may drive: after her login.
+LAB_WITH_USERS = """\
+nameservers:
+  local: {host: localhost, ns_port: $ns_port}
+daemons:
+  bench: {classname: LockableDaemon, nameservers: [local]}
+services:
+  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [bench]}
+access:
+  localhost: view
+  grants: [{who: ada, what: "lab.*", role: operate}]
+  users: [ada]
+web: {port: 0}
+"""
+
 
 class Answer:
     """The answer to a request."""

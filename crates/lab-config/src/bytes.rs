@@ -2,6 +2,8 @@
 //!
 //! Every key that holds a size reads it here.
 
+use crate::duration::number_with_unit;
+
 /// Units, each with its bytes. Longer ones before those that end like them: the first that fits
 /// counts.
 const UNITS: [(&str, f64); 9] = [
@@ -21,13 +23,7 @@ pub(crate) const PATTERN: &str = r"^[0-9]*\.?[0-9]+ ?(KiB|MiB|GiB|TiB|kB|MB|GB|T
 
 /// The number of bytes of a text such as `2GiB`; `None` for any other.
 pub(crate) fn bytes_with_unit(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let (number, factor) =
-        UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
-    let number = number.trim_end();
-    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let number: f64 = Some(number).filter(|number| is_plain && !number.is_empty())?.parse().ok()?;
-    Some((number * factor).round()).filter(|bytes| bytes.is_finite())
+    number_with_unit(text, &UNITS).map(f64::round)
 }
 
 /// A number of bytes for people: `2 GiB`, `1.5 MiB`.

@@ -11,13 +11,18 @@ pub(crate) const PATTERN: &str = r"^[0-9]*\.?[0-9]+ ?(ms|s|m|h|d)$";
 
 /// The number of seconds of a text such as `200ms`, `1.5 h` or `30d`; `None` for any other.
 pub fn seconds_with_unit(text: &str) -> Option<f64> {
+    number_with_unit(text, &UNITS)
+}
+
+/// The value of a number with one of these units, each with its factor; `None` for any other text.
+pub(crate) fn number_with_unit(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim();
     let (number, factor) =
-        UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+        units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
     let number = number.trim_end();
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
     let number: f64 = Some(number).filter(|number| is_plain && !number.is_empty())?.parse().ok()?;
-    Some(number * factor).filter(|seconds| seconds.is_finite())
+    Some(number * factor).filter(|value| value.is_finite())
 }
 
 #[cfg(test)]

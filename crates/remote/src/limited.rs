@@ -7,14 +7,10 @@
 use std::sync::Arc;
 
 use wire::exception::Exception;
-use wire::value::Value;
 
 use crate::batch::refuse_rest;
 use crate::card::{Card, MemberFacts, ValueLimits};
-use crate::object::{
-    Answer, BoxFuture, CallResult, Context, HealthCheck, Metadata, Object, Operation, Request,
-    SafeState, SafeStateReached,
-};
+use crate::object::{Answer, CallResult, Object, Operation, Request, pass_on_to_object};
 use crate::session::Session;
 
 /// `object`, which is served as `service`, with facts about its members.
@@ -36,9 +32,7 @@ struct LimitedObject {
 }
 
 impl Object for LimitedObject {
-    fn metadata(&self) -> Result<Metadata, Exception> {
-        self.object.metadata()
-    }
+    pass_on_to_object!();
 
     fn card(&self) -> Option<Arc<Card>> {
         Some(Arc::clone(&self.card))
@@ -67,47 +61,6 @@ impl Object for LimitedObject {
             Arc::new(LimitedObject { object, card, limits })
         };
         Ok(self.object.for_batch(session)?.map(wrap))
-    }
-
-    fn breaks_locks(&self, method: &str) -> bool {
-        self.object.breaks_locks(method)
-    }
-
-    fn checks_access(&self) -> bool {
-        self.object.checks_access()
-    }
-
-    fn reports_begin(&self) -> bool {
-        self.object.reports_begin()
-    }
-
-    fn restart(&self, reason: String) {
-        self.object.restart(reason);
-    }
-
-    fn check_health(
-        &self,
-        session: &Arc<Session>,
-        check: HealthCheck,
-    ) -> BoxFuture<Result<bool, Exception>> {
-        self.object.check_health(session, check)
-    }
-
-    fn poll(
-        &self,
-        session: &Arc<Session>,
-        member: &str,
-        context: Context,
-    ) -> BoxFuture<Result<Value, Exception>> {
-        self.object.poll(session, member, context)
-    }
-
-    fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
-        self.object.safe_state(session, reason)
-    }
-
-    fn session_ended(&self, session: &Session) {
-        self.object.session_ended(session);
     }
 }
 

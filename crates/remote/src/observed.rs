@@ -11,10 +11,7 @@ use wire::exception::Exception;
 use wire::value::Value;
 
 use crate::card::Card;
-use crate::object::{
-    Answer, BoxFuture, CallResult, Context, HealthCheck, Metadata, Object, Operation, ReplyBody,
-    Request, SafeState, SafeStateReached,
-};
+use crate::object::{Answer, CallResult, Object, Operation, ReplyBody, Request, pass_on_to_object};
 use crate::session::Session;
 
 /// An observer of results, called with a member's name and its value. It must not wait.
@@ -37,9 +34,7 @@ struct ObservedObject {
 }
 
 impl Object for ObservedObject {
-    fn metadata(&self) -> Result<Metadata, Exception> {
-        self.object.metadata()
-    }
+    pass_on_to_object!();
 
     fn card(&self) -> Option<Arc<Card>> {
         self.object.card()
@@ -72,51 +67,6 @@ impl Object for ObservedObject {
 
     fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
         self.object.for_batch(session)
-    }
-
-    fn breaks_locks(&self, method: &str) -> bool {
-        self.object.breaks_locks(method)
-    }
-
-    fn is_internal(&self) -> bool {
-        self.object.is_internal()
-    }
-
-    fn checks_access(&self) -> bool {
-        self.object.checks_access()
-    }
-
-    fn reports_begin(&self) -> bool {
-        self.object.reports_begin()
-    }
-
-    fn restart(&self, reason: String) {
-        self.object.restart(reason);
-    }
-
-    fn check_health(
-        &self,
-        session: &Arc<Session>,
-        check: HealthCheck,
-    ) -> BoxFuture<Result<bool, Exception>> {
-        self.object.check_health(session, check)
-    }
-
-    fn poll(
-        &self,
-        session: &Arc<Session>,
-        member: &str,
-        context: Context,
-    ) -> BoxFuture<Result<Value, Exception>> {
-        self.object.poll(session, member, context)
-    }
-
-    fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
-        self.object.safe_state(session, reason)
-    }
-
-    fn session_ended(&self, session: &Session) {
-        self.object.session_ended(session);
     }
 }
 

@@ -28,8 +28,8 @@ pub enum Credential {
 pub enum Verdict {
     /// It is this user's.
     User(Arc<str>),
-    /// It is none of these users' business: handshake data for its driver, or a
-    /// certificate of another authority.
+    /// It is no credential of these users: handshake data for a driver, or a certificate of another
+    /// authority.
     Foreign,
     /// It is not accepted, or not any longer; the reason is for the client.
     Refused(String),

@@ -43,12 +43,12 @@ const CERTIFICATE_DAYS: i32 = 90;
 /// The object that answers logins.
 #[derive(Debug)]
 pub(crate) struct LoginObject {
-    desk: Arc<LoginDesk>,
+    service: Arc<LoginService>,
 }
 
 /// The lab's end of all logins.
 #[derive(Debug)]
-struct LoginDesk {
+struct LoginService {
     /// `state/access`.
     folder: PathBuf,
     /// The name of the lab for clients; not its id.
@@ -63,7 +63,7 @@ impl LoginObject {
     pub(crate) fn new(folder: PathBuf, lab: &str) -> Self {
         let lab = public_name(lab);
         LoginObject {
-            desk: Arc::new(LoginDesk { folder, lab, turn: tokio::sync::Mutex::default() }),
+            service: Arc::new(LoginService { folder, lab, turn: tokio::sync::Mutex::default() }),
         }
     }
 }
@@ -100,21 +100,26 @@ impl Object for LoginObject {
         let Some(request) = request else {
             return Answer::exception(Exception::value_error("this is no request for a login"));
         };
-        let (desk, from) = (Arc::clone(&self.desk), session.peer.clone());
-        Answer::Pending(Box::pin(async move { desk.serve(request, from).await.map(Reply::from) }))
+        let (service, from) = (Arc::clone(&self.service), session.peer.clone());
+        Answer::Pending(Box::pin(
+            async move { service.serve(request, from).await.map(Reply::from) },
+        ))
     }
 }
 
-impl LoginDesk {
+impl LoginService {
     async fn serve(self: Arc<Self>, request: LoginRequest, from: Peer) -> Result<Value, Exception> {
-        // Wrong codes are found without the lock, and wait for nobody.
-        let known = Users::look(&self.folder).ok();
+        // Wrong codes are found without the lock, and wait for nobody. Anybody can send them, so
+        // the file is read where that keeps no other client waiting.
+        let folder = self.folder.clone();
+        let looked = tokio::task::spawn_blocking(move || Users::look(&folder).ok()).await;
+        let known = looked.ok().flatten();
         if known.is_none_or(|users| users.code(&request.code).is_none()) {
             return Err(unknown_code());
         }
         let _turn = self.turn.lock().await;
-        let desk = Arc::clone(&self);
-        let done = tokio::task::spawn_blocking(move || desk.log_in(&request, &from)).await;
+        let service = Arc::clone(&self);
+        let done = tokio::task::spawn_blocking(move || service.log_in(&request, &from)).await;
         done.unwrap_or_else(|_| {
             Err(Exception::new("builtins.RuntimeError", "the login has failed in this lab"))
         })
@@ -221,13 +226,13 @@ mod tests {
     #[tokio::test]
     async fn ten_thousand_wrong_codes_are_refused_and_a_good_one_works_once() {
         let folder = tempfile::tempdir().unwrap();
-        let desk = Arc::new(LoginDesk {
+        let service = Arc::new(LoginService {
             folder: folder.path().join("access"),
             lab: "lab".to_owned(),
             turn: tokio::sync::Mutex::default(),
         });
-        let code = new_code(&desk.folder).unwrap();
-        Users::change(&desk.folder, |users| users.add("ada", &[], &code)).unwrap();
+        let code = new_code(&service.folder).unwrap();
+        Users::change(&service.folder, |users| users.add("ada", &[], &code)).unwrap();
         let key = rcgen::KeyPair::generate().unwrap();
         let csr =
             rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
@@ -235,8 +240,8 @@ mod tests {
             LoginRequest::new(&code.keys(), csr.clone(), "0".repeat(64)).unwrap()
         };
         let ask = |request: LoginRequest| {
-            let desk = Arc::clone(&desk);
-            async move { desk.serve(request, Peer::Unix { process: None }).await }
+            let service = Arc::clone(&service);
+            async move { service.serve(request, Peer::Unix { process: None }).await }
         };
         for _ in 0..10_000 {
             let wrong = new_wrong_code();
@@ -254,9 +259,9 @@ mod tests {
     #[test]
     fn clients_do_not_get_the_id_of_the_lab() {
         let object = LoginObject::new(PathBuf::new(), "8a1f");
-        assert!(!object.desk.lab.contains("8a1f") && object.desk.lab.len() == 64);
-        assert_eq!(object.desk.lab, public_name("8a1f"));
-        assert_ne!(object.desk.lab, public_name("8a1e"));
+        assert!(!object.service.lab.contains("8a1f") && object.service.lab.len() == 64);
+        assert_eq!(object.service.lab, public_name("8a1f"));
+        assert_ne!(object.service.lab, public_name("8a1e"));
     }
 
     fn new_wrong_code() -> LoginCode {

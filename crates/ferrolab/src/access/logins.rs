@@ -2,7 +2,7 @@
 //!
 //! | file in `logins/HOST` (mode 0600) | content |
 //! |---|---|
-//! | `login.json` | the nameserver's host and port, the user, the lab's id, the certificate's end |
+//! | `login.json` | host and port of the nameserver, user, the lab's name, end of the certificate |
 //! | `authority.pem` | the certificate of the lab's authority |
 //! | `certificate.pem`, `key.pem` | the user's certificate and private key |
 //! | `token` | the user's token |
@@ -28,7 +28,7 @@ pub(crate) struct StoredLogin {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) user: String,
-    /// The id of the lab.
+    /// The name of the lab for clients, made from its id.
     pub(crate) lab: String,
     /// The end of the certificate's time.
     pub(crate) until: Timestamp,

@@ -201,7 +201,7 @@ impl Users {
     /// Removes a user, with tokens, certificates and unused codes.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no user with this name.
     pub(crate) fn remove(&mut self, name: &str) -> Result<User, UsersError> {
         let user = self.users.remove(name).ok_or_else(|| self.unknown(name))?;
         self.codes.retain(|code| code.user != name);
@@ -214,7 +214,7 @@ impl Users {
     /// login by `code`.
     ///
     /// # Errors
-    /// There is none of this name.
+    /// There is no user with this name.
     pub(crate) fn rotate(&mut self, name: &str, code: &LoginCode) -> Result<(), UsersError> {
         let Some(user) = self.users.get_mut(name) else { return Err(self.unknown(name)) };
         let logins = std::mem::take(&mut user.logins);

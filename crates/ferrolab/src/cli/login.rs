@@ -90,7 +90,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         println!(
             "Ferrolab's own clients use this login by themselves. A stock client with TLS, from"
         );
-        println!("this shell (`eval \"$(ferrolab login {host} --shell)\"` in another one):");
+        let lab = format!("{host}:{port}");
+        println!("this shell (`eval \"$(ferrolab login {lab} --shell)\"` in another one):");
         println!();
         print_shell(&login, "  ");
         println!();

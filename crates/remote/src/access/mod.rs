@@ -157,6 +157,8 @@ impl AccessRefusal<'_> {
 impl fmt::Display for AccessRefusal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let AccessRefusal { who, is_anonymous, object, member, kind, decision } = self;
+        // A lock is of the object, whatever method asks for it.
+        let member = if *kind == AccessKind::Lock { "" } else { *member };
         let dot = if member.is_empty() { "" } else { "." };
         let verb = kind.verb();
         match decision {

@@ -175,3 +175,63 @@ pub trait Object: Send + Sync + 'static {
     /// The connection of `session` has ended: its instances, handles and streams are to be dropped.
     fn session_ended(&self, _session: &Session) {}
 }
+
+/// The methods of [`Object`] that a wrapper passes on to the object in its field `object`: all but
+/// those that it is there for.
+macro_rules! pass_on_to_object {
+    () => {
+        fn metadata(&self) -> Result<$crate::object::Metadata, wire::exception::Exception> {
+            self.object.metadata()
+        }
+
+        fn breaks_locks(&self, method: &str) -> bool {
+            self.object.breaks_locks(method)
+        }
+
+        fn is_internal(&self) -> bool {
+            self.object.is_internal()
+        }
+
+        fn checks_access(&self) -> bool {
+            self.object.checks_access()
+        }
+
+        fn reports_begin(&self) -> bool {
+            self.object.reports_begin()
+        }
+
+        fn restart(&self, reason: String) {
+            self.object.restart(reason);
+        }
+
+        fn check_health(
+            &self,
+            session: &Arc<$crate::session::Session>,
+            check: $crate::object::HealthCheck,
+        ) -> $crate::object::BoxFuture<Result<bool, wire::exception::Exception>> {
+            self.object.check_health(session, check)
+        }
+
+        fn poll(
+            &self,
+            session: &Arc<$crate::session::Session>,
+            member: &str,
+            context: $crate::object::Context,
+        ) -> $crate::object::BoxFuture<Result<wire::value::Value, wire::exception::Exception>> {
+            self.object.poll(session, member, context)
+        }
+
+        fn safe_state(
+            &self,
+            session: &Arc<$crate::session::Session>,
+            reason: $crate::object::SafeState,
+        ) -> Option<$crate::object::SafeStateReached> {
+            self.object.safe_state(session, reason)
+        }
+
+        fn session_ended(&self, session: &$crate::session::Session) {
+            self.object.session_ended(session);
+        }
+    };
+}
+pub(crate) use pass_on_to_object;

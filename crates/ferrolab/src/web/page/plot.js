@@ -163,7 +163,6 @@ export function TimePlot({ series, title }) {
     });
     load();
     const undo = [live.listen("resumed", load)];
-    let changed = false;
     for (const line of lines) {
       undo.push(live.listen(`series ${line.series.key}`, () => {
         if (range.start) return;
@@ -171,14 +170,12 @@ export function TimePlot({ series, title }) {
         // More have come than are kept here: the history has them.
         if (plot && line.series.recent.length >= RECENT_SAMPLES && line.series.recent[0].t > last) load();
         else line.follow();
-        changed = true;
       }));
     }
     const timer = setInterval(() => {
       // While there is no news the plot stands still: what it showed was true then.
       if (!range.start && plot && live.state === "live" && !document.hidden) {
         draw();
-        changed = false;
       }
     }, DRAW_MILLISECONDS);
     const resize = new ResizeObserver(() => plot?.setSize({ width: place.current.clientWidth, height: HEIGHT }));
