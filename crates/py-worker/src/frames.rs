@@ -21,6 +21,11 @@ pub(crate) const HEAD: usize = 4;
 /// Longest content of a frame, in bytes. A daemon's limit for messages is far below.
 pub const LONGEST: usize = 1 << 30;
 
+/// The exception of a call that a worker has answered with something that is no answer to it.
+pub(crate) fn unexpected_answer() -> Exception {
+    Exception::daemon_error("the worker's answer does not fit the call")
+}
+
 /// An answer of a worker.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answered {

@@ -22,7 +22,7 @@ pub(crate) async fn check(
     match outcome {
         Ok(Answered::Value(value, _)) => Ok(value != Value::Bool(false)),
         Ok(Answered::Raised(exception)) => Err(exception),
-        Ok(_) => Err(Exception::daemon_error("the worker's answer is none")),
+        Ok(_) => Err(frames::unexpected_answer()),
         Err(error) => Err(service.failure(&run, error, &format!("'{what}'")).await),
     }
 }

@@ -109,7 +109,7 @@ impl ItemStream for DriverStream {
                 }
                 Ok(Answered::Raised(exception)) => Err(exception),
                 Ok(Answered::Serialized(_) | Answered::Begun | Answered::NoInstance) => {
-                    Err(Exception::daemon_error("the worker's answer is none"))
+                    Err(frames::unexpected_answer())
                 }
                 Err(error) => Err(service.failure(&run, error, &member).await),
             }

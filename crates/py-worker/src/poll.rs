@@ -38,7 +38,7 @@ pub(crate) async fn read(
         Ok(Answered::Raised(exception)) => Err(exception),
         Ok(Answered::NoInstance) => match no_instance {
             Some(refusal) => Err(refusal.as_ref().clone()),
-            None => Err(Exception::daemon_error("the worker's answer is none")),
+            None => Err(frames::unexpected_answer()),
         },
         Ok(Answered::Stream(number, _)) => {
             // Dropped: nobody reads it.
@@ -55,7 +55,7 @@ pub(crate) async fn read(
             });
             Err(Exception::type_error("it returned a stream, which is no live value"))
         }
-        Ok(_) => Err(Exception::daemon_error("the worker's answer is none")),
+        Ok(_) => Err(frames::unexpected_answer()),
         Err(error) => Err(service.failure(&run, error, &format!("'{member}'")).await),
     }
 }

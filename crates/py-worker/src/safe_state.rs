@@ -104,7 +104,7 @@ async fn without_instance(
         Ok(Answered::Raised(exception)) => Err(exception),
         Ok(Answered::Value(Value::None, _)) => Ok(None),
         Ok(Answered::Value(mode, _)) => Ok(Some(mode)),
-        Ok(_) => Err(Exception::daemon_error("the worker's answer is none")),
+        Ok(_) => Err(frames::unexpected_answer()),
         Err(error) => Err(service.failure(run, error, &format!("'{method}'")).await),
     }
 }

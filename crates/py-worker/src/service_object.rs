@@ -258,9 +258,11 @@ async fn call(
         }
         Answered::NoInstance => {
             let refusal = no_instance.map(|refusal| refusal.as_ref().clone());
-            return Err(refusal.unwrap_or_else(no_answer));
+            return Err(refusal.unwrap_or_else(frames::unexpected_answer));
         }
-        Answered::End | Answered::Begun | Answered::Refused(_) => return Err(no_answer()),
+        Answered::End | Answered::Begun | Answered::Refused(_) => {
+            return Err(frames::unexpected_answer());
+        }
     };
     let memory = answer_memory.filter(|memory| memory.is_reserved());
     let reply = Ok(Reply { body, annotations, memory });
@@ -268,10 +270,6 @@ async fn call(
         None => reply,
         Some(refused) => refuse_rest(refused.made, reply, &refused.exception),
     }
-}
-
-fn no_answer() -> Exception {
-    Exception::daemon_error("the worker's answer is none")
 }
 
 /// A batch of which a later call is refused.
