@@ -30,6 +30,7 @@ class Database:
 
     def __init__(self, port=0):
         self.lines, self.headers, self.refuse = [], [], lambda line: None
+        self.refused = []
         database = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,7 +39,9 @@ class Database:
                 lines = body.splitlines()
                 refusals = [status for status in map(database.refuse, lines) if status]
                 status = refusals[0] if refusals else 204
-                if status == 204:
+                if status != 204:
+                    database.refused += lines
+                else:
                     database.lines += lines
                     database.headers.append((self.path, self.headers.get("Authorization")))
                 answer = b"" if status == 204 else b"unable to parse a line"
@@ -59,11 +62,15 @@ class Database:
         self._server.server_close()
 
     def counts(self):
-        return [int(re.search(r"value=(\d+) ", line)[1]) for line in list(self.lines)]
+        return counts_in(self.lines)
 
     def wait(self, count):
         wait_for(lambda: count in self.counts(), NEVER, f"value {count}: {self.counts()[-5:]}")
         return self.counts()
+
+
+def counts_in(lines):
+    return [int(re.search(r"value=(\d+) ", line)[1]) for line in list(lines)]
 
 
 @pytest.fixture
@@ -112,15 +119,18 @@ def test_a_line_that_is_refused_holds_up_no_other(lab, database):
     assert "unable to parse a line" in problems(lab)
 
 
-def test_a_refusal_of_all_is_told_and_everything_waits(lab, database):
-    database.refuse = lambda line: 401
+@pytest.mark.parametrize(
+    "status, told", [(401, "its answer is 401 Unauthorized"), (400, "it refuses every value: 400")]
+)
+def test_a_refusal_of_all_is_told_and_everything_waits(lab, database, status, told):
+    database.refuse = lambda line: status
     start(lab, database.port)
-    wait_for(lambda: "`push` to 127.0.0.1: its answer is 401 Unauthorized" in problems(lab), NEVER, "status tells of it")
+    wait_for(lambda: f"`push` to 127.0.0.1: {told}" in problems(lab), NEVER, "status tells of it")
     waiting = last(lab) + 5
     wait_for(lambda: last(lab) > waiting, NEVER, "values that wait")
     database.refuse = lambda line: None
     counts = database.wait(waiting + 5)
-    assert counts[0] < waiting and counts == without_gap(counts)
+    assert counts[0] == min(counts_in(database.refused)) and counts == without_gap(counts)
     wait_for(lambda: "`push`" not in problems(lab), NEVER, "all is well")
 
 

@@ -21,7 +21,7 @@ pub(super) struct Cursor {
 }
 
 /// The cursors of a target.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cursors {
     path: PathBuf,
     /// By service and member.

@@ -50,6 +50,8 @@ struct PushTarget {
     /// Series whose cursors were compared with the store since this process began.
     compared: HashSet<SeriesKey>,
     is_new: bool,
+    /// Whether it has taken a line since this process began.
+    has_taken: bool,
     /// Lines that it refused since this process began.
     refused: u64,
     /// The last refusal, and when it was.
@@ -115,6 +117,7 @@ impl PushTarget {
             cursors,
             compared: HashSet::new(),
             is_new,
+            has_taken: false,
             refused: 0,
             last_refusal: None,
         }
@@ -151,6 +154,20 @@ impl PushTarget {
 
     /// Sends all that is new.
     async fn send_all(&mut self) -> Result<(), String> {
+        let found = tokio::task::block_in_place(|| self.find_cursors());
+        found.map_err(unreadable)?;
+        let before = self.cursors.clone();
+        let sent = self.send_from_cursors().await;
+        if let Some((_, refusal)) = self.last_refusal.take_if(|_| !self.has_taken) {
+            // It is about the address or the database, not about the values: they wait.
+            (self.cursors, self.refused) = (before, 0);
+            self.save().await;
+            return Err(format!("it refuses every value: {refusal}"));
+        }
+        sent
+    }
+
+    async fn send_from_cursors(&mut self) -> Result<(), String> {
         let (mut size, mut refused) = (MAX_LINES, 0);
         loop {
             let request = self.gather(size).await?;
@@ -165,6 +182,7 @@ impl PushTarget {
             }
             match self.post(&request).await {
                 Ok(()) => {
+                    self.has_taken = true;
                     self.pass(&request).await;
                     size = (2 * size).min(MAX_LINES);
                 }
@@ -221,7 +239,17 @@ impl PushTarget {
     /// The next lines, from all series in turn.
     async fn gather(&mut self, most: usize) -> Result<LineRequest, String> {
         let gathered = tokio::task::block_in_place(|| self.gather_now(most));
-        gathered.map_err(|error| format!("the history cannot be read: {error}"))
+        gathered.map_err(unreadable)
+    }
+
+    /// Gives each series that is wanted its cursor.
+    fn find_cursors(&mut self) -> Result<(), StoreError> {
+        for (key, _) in self.store.series_names() {
+            if self.is_wanted(&key) {
+                self.cursor(&key)?;
+            }
+        }
+        Ok(())
     }
 
     fn gather_now(&mut self, most: usize) -> Result<LineRequest, StoreError> {
@@ -315,4 +343,8 @@ impl PushTarget {
 /// Whether an answer is about the lines, so that others may be taken.
 fn is_about_lines(status: u16) -> bool {
     matches!(status, 400 | 413 | 422)
+}
+
+fn unreadable(error: StoreError) -> String {
+    format!("the history cannot be read: {error}")
 }
