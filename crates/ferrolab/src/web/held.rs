@@ -8,8 +8,9 @@ use tokio::sync::Mutex;
 
 use super::proxies::TIMEOUT;
 
-/// Seconds for which the daemon keeps the lock without a connection: a restart of this process.
-const TTL_SECONDS: i64 = 60;
+/// The daemon keeps the lock for so long without a connection: a restart of this process.
+pub(super) const TTL: Duration = Duration::from_secs(60);
+
 /// A held lock.
 pub(super) struct HeldLock {
     pub(super) service: String,
@@ -50,20 +51,24 @@ impl HeldLock {
         Ok(granted.then_some(held))
     }
 
-    /// The lock that the token has already, from a process before this one.
+    /// The lock that the token has already, from a process before this one; `None` if it has none.
+    ///
+    /// # Errors
+    /// The daemon does not answer, or has let the lock go meanwhile.
     pub(super) async fn resume(
         token: String,
         service: &str,
         mut proxy: Proxy,
-        user: String,
-    ) -> Option<Self> {
+    ) -> Result<Option<Self>, Error> {
         let presented = vec![("token".to_owned(), Value::from(token.as_str()))];
-        let info = proxy.call("lock_info", Vec::new(), presented).await.ok()?;
-        let yours = info.as_dict().and_then(|info| info.get("yours")).and_then(Value::as_bool);
-        if yours != Some(true) {
-            return None;
+        let info = proxy.call("lock_info", Vec::new(), presented).await?;
+        let info = info.as_dict();
+        if info.and_then(|info| info.get("yours")).and_then(Value::as_bool) != Some(true) {
+            return Ok(None);
         }
-        HeldLock::take(token, service, proxy, user, None).await.ok().flatten()
+        let user = info.and_then(|info| info.get("user")).and_then(Value::as_str);
+        let user = user.unwrap_or_default().to_owned();
+        HeldLock::take(token, service, proxy, user, None).await
     }
 
     /// The connection that has the lock; taken up again first where it was lost meanwhile.
@@ -98,7 +103,7 @@ impl HeldLock {
             ("user".to_owned(), Value::from(self.user.as_str())),
             ("wait".to_owned(), wait.map(|wait| wait.as_secs_f64()).into()),
             ("token".to_owned(), Value::from(self.token.as_str())),
-            ("ttl".to_owned(), Value::from(TTL_SECONDS)),
+            ("ttl".to_owned(), Value::from(TTL.as_secs_f64())),
         ];
         let granted = proxy.call("lock", Vec::new(), request).await?.as_bool() == Some(true);
         if granted {

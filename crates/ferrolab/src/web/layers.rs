@@ -8,7 +8,6 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::info;
 
-use super::calls::take_place;
 use super::locks::{release_all, take_up};
 use super::login;
 use super::problem::Problem;
@@ -83,15 +82,8 @@ pub(super) async fn attach_session(
         return Problem::forbidden("read-only", why).into_response();
     }
     let cookie = (origin == SessionOrigin::New).then(|| shared.sessions.cookie(&session));
-    // Anybody can make up a cookie: looking for its locks takes a place like a call.
-    if origin == SessionOrigin::OfEarlierProcess
-        && let Ok(place) = take_place(&shared)
-    {
-        let (shared, session) = (Arc::clone(&shared), Arc::clone(&session));
-        tokio::spawn(async move {
-            take_up(shared, session).await;
-            drop(place);
-        });
+    if origin == SessionOrigin::OfEarlierProcess {
+        tokio::spawn(take_up(Arc::clone(&shared), Arc::clone(&session)));
     }
     request.extensions_mut().insert(session);
     let mut response = next.run(request).await;

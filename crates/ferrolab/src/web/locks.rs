@@ -1,5 +1,6 @@
 //! Locks that a browser session takes, gives back and breaks.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +10,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use remote::{DAEMON_NAME, Error, Uri, Value};
 use serde_json::{Value as JsonValue, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::body::{read_object, text};
-use super::calls::lockable;
-use super::held::HeldLock;
+use super::calls::{lockable, take_place};
+use super::held::{HeldLock, TTL};
 use super::problem::Problem;
 use super::proxies::proxy;
 use super::services::{known, local_uri};
@@ -26,6 +27,8 @@ use super::shared::Shared;
 const MAX_WAIT: f64 = 240.0;
 /// Time between two looks at a held lock.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// Time between two attempts to take a lock up, where the lab does not change.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// `POST /api/services/{name}/lock` with `{"user": …, "wait": SECONDS}`
 pub(super) async fn lock(
@@ -119,27 +122,45 @@ pub(super) async fn release_all(session: &BrowserSession) {
     }
 }
 
-/// Takes up the locks of a session that this process does not know: one before it had them.
+/// Takes up the locks of a session that this process does not know: one before it had them. What
+/// is not known yet, or does not answer, is tried again while such a lock can be there.
 pub(super) async fn take_up(shared: Arc<Shared>, session: Arc<BrowserSession>) {
-    if known(&shared).await.is_err() {
-        return;
+    let end = Instant::now() + TTL;
+    let mut listings = shared.lab.listings();
+    // Services that another has locked.
+    let mut others = HashSet::new();
+    while Instant::now() < end && !shared.stopping.is_cancelled() {
+        listings.mark_unchanged();
+        // Anybody can make up a cookie: looking for its locks takes a place like a call.
+        if let Ok(_place) = take_place(&shared) {
+            take_up_listed(&shared, &session, &mut others).await;
+        }
+        let _ = timeout(AGAIN, listings.changed()).await;
     }
+}
+
+async fn take_up_listed(
+    shared: &Arc<Shared>,
+    session: &Arc<BrowserSession>,
+    others: &mut HashSet<String>,
+) {
     let listing = shared.lab.listing();
     for row in &listing.services {
-        let owner = row.report.lock.as_ref().and_then(|lock| lock.owner.as_ref());
-        let (Some(owner), Ok(uri)) = (owner, local_uri(&shared, row).await) else { continue };
-        if session.held(&row.name).is_some() {
+        let is_locked = row.report.lock.as_ref().is_some_and(|lock| lock.owner.is_some());
+        if !is_locked || others.contains(&row.name) || session.held(&row.name).is_some() {
             continue;
         }
+        let Ok(uri) = local_uri(shared, row).await else { continue };
         let proxy = proxy(&shared.keys, session.login_token(), &row.daemon, uri);
-        let Some(held) =
-            HeldLock::resume(session.token(&row.name), &row.name, proxy, owner.user.clone()).await
-        else {
-            continue;
-        };
-        let held = Arc::new(held);
-        session.add(&row.name, Arc::clone(&held));
-        tokio::spawn(keep(Arc::clone(&session), held, shared.stopping.clone()));
+        match HeldLock::resume(session.token(&row.name), &row.name, proxy).await {
+            Ok(Some(held)) => {
+                let held = Arc::new(held);
+                session.add(&row.name, Arc::clone(&held));
+                tokio::spawn(keep(Arc::clone(session), held, shared.stopping.clone()));
+            }
+            Ok(None) => drop(others.insert(row.name.clone())),
+            Err(error) => info!(service = row.name, %error, "a lock cannot be taken up yet"),
+        }
     }
 }
 
