@@ -54,10 +54,10 @@ def test_a_watch_begins_with_the_value_now_and_goes_on(home):
         assert next(samples).seq == first.seq + 6
         process = home.entry("daemons", "bench")["pid"]
         home.run("restart", "daemon", "bench", "--force")
-        items = []
-        while not items or not isinstance(items[-1], ferrolab.Sample) or items[-1].value != 2:
-            items.append(next(samples))
-        assert ferrolab.Lost() in items
+        while next(samples) != ferrolab.Lost():
+            pass
+        while getattr(next(samples), "quality", None) != "good":
+            pass
         assert home.entry("daemons", "bench")["pid"] != process
     with pytest.raises(StopIteration):
         next(samples)
@@ -66,7 +66,12 @@ def test_a_watch_begins_with_the_value_now_and_goes_on(home):
 def test_parts_and_texts_are_watched_too(home):
     lab = watched(home)
     pairs = lab.watch("lab.gauge", "pair")
-    found = {sample.member: sample.value for sample in (next(pairs), next(pairs))}
+    found = {}
+    while not {"pair.0", "pair.1"} <= set(found):
+        sample = next(pairs)
+        found[sample.member] = sample.value
+    # Before the first reading it is not known to have parts.
+    assert found.pop("pair", None) is None
     assert found == {"pair.0": 0.5, "pair.1": True}
     assert next(lab.watch("lab.gauge", "state")).value == "high"
     with pytest.raises(LookupError, match="no live values of 'identify'"):
@@ -104,8 +109,10 @@ def test_a_history_is_columns(home):
     history = wait_for(recorded, NEVER, "ten samples", LookupError)
     assert history.unit == "mm" and history.min is None
     assert isinstance(history.value, numpy.ndarray) and history.value.dtype == float
-    assert list(numpy.diff(history.value)) == [1] * (len(history) - 1)
-    assert set(history.quality) == {"good"}
+    # A reading that comes late on a busy machine is after a gap.
+    read = history.quality == "good"
+    assert list(numpy.diff(history.value[read])) == [1] * (read.sum() - 1)
+    assert set(history.quality) <= {"good", "no data"} and numpy.isnan(history.value[~read]).all()
     assert history.time.dtype == "datetime64[us]" and (numpy.diff(history.t) > 0).all()
     middle = float(history.t[5])
     later = lab.history("lab.gauge", "level", since=middle, until=history.time[8].item().replace(tzinfo=datetime.timezone.utc))

@@ -17,7 +17,9 @@ use tracing::{info, warn};
 use super::assignment::FeedAddresses;
 use super::recorder::Recorder;
 use crate::authority::AuthorityFiles;
-use crate::host::feed::event::{AlarmEvent, Event, EventBody, Sample as FeedSample, SeriesRow};
+use crate::host::feed::event::{
+    AlarmEvent, Event, EventBody, Quality as FeedQuality, Sample as FeedSample, SeriesRow,
+};
 use crate::host::feed::reader::{FeedNews, FeedReader};
 use crate::tls;
 
@@ -76,7 +78,7 @@ impl Followers {
 /// Records what one daemon publishes, for ever.
 async fn follow_daemon(recorder: Arc<Recorder>, daemon: String, reader: FeedReader) {
     let cursor = recorder.opened().await.cursor(&daemon);
-    let mut reader = reader.resume(cursor.clone());
+    let mut reader = reader.resume(cursor.clone()).with_first_events();
     let mut intake = Intake { daemon, epoch: cursor.map(|(epoch, _)| epoch), ..Intake::default() };
     let mut is_away = false;
     loop {
@@ -118,20 +120,21 @@ struct Intake {
 impl Intake {
     /// The state of all series, after which events follow.
     fn begin(&mut self, epoch: String, last: u64, series: Vec<SeriesRow>) -> Batch {
+        self.take_units(&series);
         if self.epoch.as_deref() != Some(&epoch) {
             self.last.clear();
+            // Nothing is missing before the first contact.
+            let is_break = self.epoch.replace(epoch).is_some();
+            // The events from the first one on follow.
+            return self.wrap(last, is_break, Vec::new(), Vec::new());
         }
-        // Nothing is missing before the first contact, and a loss within one process was a break of
-        // the events before this.
-        let is_break = self.epoch.as_ref().is_some_and(|known| *known != epoch);
-        self.epoch = Some(epoch);
-        self.take_units(&series);
+        // A loss within one process was a break of the events before this.
         let mut samples = Vec::new();
         for SeriesRow { service, time, sample, .. } in series {
             let key = SeriesKey { service, member: Arc::clone(&sample.member) };
             samples.extend(self.sample(key, time, sample));
         }
-        self.wrap(last, is_break, samples, Vec::new())
+        self.wrap(last, false, samples, Vec::new())
     }
 
     /// Whether events are about series whose unit was never asked for.
@@ -195,7 +198,12 @@ impl Intake {
         if sample.seq <= *last {
             return None;
         }
+        // What has not been read yet is no gap of its own: the break of the daemon's start is.
+        let is_start = sample.seq == 1 && sample.quality == FeedQuality::NoData;
         *last = sample.seq;
+        if is_start {
+            return None;
+        }
         let unit = self.units.get(&key).cloned();
         let quality = Quality::of_word(sample.quality.word());
         let reading = sample.value.as_ref().map(reading_of).unwrap_or_default();

@@ -163,6 +163,10 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     access::apply(&daemon, &part);
     call_rules::set(&daemon, config, services);
     let feed = Feed::new();
+    if services.iter().any(|service| !service.members.is_empty()) {
+        // The first samples are taken before the history process is connected.
+        feed.expect_reader();
+    }
     let feed_object = FeedObject::new(feed.clone(), daemon.call_counter(), daemon.access_gate());
     if daemon.register(FEED, Arc::new(feed_object)).is_err() {
         warn!(object = FEED, "a service has the name of the feed of events");

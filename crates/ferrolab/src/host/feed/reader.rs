@@ -20,7 +20,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 #[derive(Debug)]
 pub(crate) enum FeedNews {
     /// The first contact, events were lost, or the daemon is another process than before: its
-    /// series as they stand.
+    /// series as they stand, which events that follow may have told of too.
     Reset {
         /// Another one for each process of the daemon.
         #[allow(dead_code, reason = "for the history")]
@@ -42,6 +42,10 @@ pub(crate) struct FeedReader {
     proxy: Proxy,
     /// The process that is read, with the number of the last event.
     position: Option<(String, u64)>,
+    /// The last process of which series were read as they stand.
+    epoch: Option<String>,
+    /// Whether a process that is new to this reader is read from its first event on.
+    reads_from_first: bool,
     /// Events were lost, and how everything stands was not read since.
     has_lost: bool,
     pause: Duration,
@@ -62,12 +66,27 @@ impl FeedReader {
             Some(tls) => proxy.with_tls(tls),
             None => proxy,
         };
-        FeedReader { proxy, position: None, has_lost: false, pause: PAUSES.0, is_away: false }
+        FeedReader {
+            proxy,
+            position: None,
+            epoch: None,
+            reads_from_first: false,
+            has_lost: false,
+            pause: PAUSES.0,
+            is_away: false,
+        }
     }
 
     /// The same, which goes on after the last event that was read before of a daemon's process.
     pub(crate) fn resume(self, position: Option<(String, u64)>) -> Self {
-        FeedReader { position, ..self }
+        let epoch = position.as_ref().map(|(epoch, _)| epoch.clone());
+        FeedReader { position, epoch, ..self }
+    }
+
+    /// The same, which reads a process of the daemon from its first event on, as far as the daemon
+    /// still has them, instead of from how everything stands at the first contact.
+    pub(crate) fn with_first_events(self) -> Self {
+        FeedReader { reads_from_first: true, ..self }
     }
 
     /// The process that is read, and the number of the last event; none before the first news, and
@@ -139,7 +158,10 @@ impl FeedReader {
         let (epoch, next) = epoch.zip(next).ok_or("its feed's answer lacks its number")?;
         let series = latest.get("series").and_then(Value::as_list).unwrap_or_default();
         let series = series.iter().filter_map(SeriesRow::from_value).collect();
-        self.position = Some((epoch.to_owned(), next.saturating_sub(1)));
+        let is_new = self.epoch.as_deref() != Some(epoch);
+        let after = if is_new && self.reads_from_first { 0 } else { next.saturating_sub(1) };
+        self.position = Some((epoch.to_owned(), after));
+        self.epoch = Some(epoch.to_owned());
         self.has_lost = false;
         Ok(FeedNews::Reset { epoch: epoch.to_owned(), series })
     }

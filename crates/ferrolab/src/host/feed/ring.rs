@@ -79,6 +79,12 @@ impl Feed {
         }
     }
 
+    /// Counts a reader that is about to come: what happens until then is in the ring.
+    pub(in crate::host) fn expect_reader(&self) {
+        self.shared.readers.fetch_add(1, Ordering::Relaxed);
+        self.remove_reader_later();
+    }
+
     /// Another text for each process.
     pub(super) fn epoch(&self) -> &str {
         &self.shared.epoch
@@ -307,6 +313,20 @@ mod tests {
         // One that has read before finds that it has missed something.
         let _reader = feed.subscribe();
         assert!(feed.batch(0).lost > 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_is_expected_misses_nothing() {
+        let feed = Feed::new();
+        feed.expect_reader();
+        set(&feed, "x", 1);
+        feed.add_reader();
+        set(&feed, "x", 2);
+        let batch = feed.batch(0);
+        assert_eq!((batch.lost, batch.events.len()), (0, 2));
+        feed.remove_reader();
+        tokio::time::sleep(2 * READER_LINGER).await;
+        assert!(!feed.is_read());
     }
 
     #[tokio::test]
