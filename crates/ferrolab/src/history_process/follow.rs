@@ -198,7 +198,7 @@ impl Intake {
         if sample.seq <= *last {
             return None;
         }
-        // What has not been read yet is no gap of its own: the break of the daemon's start is.
+        // A series that has not been read yet has no gap: the start of its daemon is a break.
         let is_start = sample.seq == 1 && sample.quality == FeedQuality::NoData;
         *last = sample.seq;
         if is_start {

@@ -122,8 +122,8 @@ pub(super) async fn release_all(session: &BrowserSession) {
     }
 }
 
-/// Takes up the locks of a session that this process does not know: one before it had them. What
-/// is not known yet, or does not answer, is tried again while such a lock can be there.
+/// Takes up the locks of a session that this process does not know: one before it had them. A
+/// daemon that is not known yet, or does not answer, is tried again while it can keep such a lock.
 pub(super) async fn take_up(shared: Arc<Shared>, session: Arc<BrowserSession>) {
     let end = Instant::now() + TTL;
     let mut listings = shared.lab.listings();

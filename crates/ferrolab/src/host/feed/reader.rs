@@ -20,7 +20,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from
 #[derive(Debug)]
 pub(crate) enum FeedNews {
     /// The first contact, events were lost, or the daemon is another process than before: its
-    /// series as they stand, which events that follow may have told of too.
+    /// series as they stand. The events that follow may repeat some of it.
     Reset {
         /// Another one for each process of the daemon.
         #[allow(dead_code, reason = "for the history")]
