@@ -15,12 +15,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("remote-macros", &[]),
     ("remote", &["wire", "remote-macros"]),
     ("lab-config", &["wire"]),
+    ("lab-files", &["remote"]),
     ("nameserver", &["wire", "remote"]),
     ("history", &[]),
     ("py-worker", &["wire", "remote", "supervisor"]),
     (
         "ferrolab",
-        &["wire", "remote", "supervisor", "lab-config", "nameserver", "history", "py-worker"],
+        &[
+            "wire",
+            "remote",
+            "supervisor",
+            "lab-config",
+            "lab-files",
+            "nameserver",
+            "history",
+            "py-worker",
+        ],
     ),
 ];
 
@@ -55,6 +65,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "lab-config",
         &[RUNTIMES, SQL, HTTP, &["clap", "indicatif", "comfy-table"]],
         "lab-config turns a file into typed values: no runtime, no connections",
+    ),
+    (
+        "lab-files",
+        &[YAML, SQL, HTTP, CLI],
+        "lab-files writes and reads files: which ones, and for which command, its callers know",
     ),
     (
         "nameserver",

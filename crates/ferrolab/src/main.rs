@@ -3,26 +3,25 @@
 //! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
 
 mod access;
-mod audit;
 mod authority;
 mod card;
 mod cli;
-mod files;
 mod history_process;
 mod host;
 mod http_client;
-mod log;
 mod metrics;
 mod nameserver_process;
 mod notify;
 mod os;
 mod paths;
-mod state_file;
 mod supervise;
 mod tls;
 mod web;
 
 use std::process::ExitCode;
+
+// Every room of this crate uses them, by `crate::files` and so on.
+use lab_files::{audit, files, log, open, state_file};
 
 fn main() -> ExitCode {
     cli::main()

@@ -33,7 +33,7 @@ use super::code::{from_hex, hex};
 use super::messages::{LoginAnswer, LoginRequest};
 use super::users::{Login, Users, UsersError};
 use crate::authority::{AuthorityFiles, Subject};
-use crate::os;
+use crate::open;
 
 /// The object's id.
 pub(crate) const LOGIN_OBJECT: &str = "ferrolab.Login";
@@ -175,7 +175,7 @@ impl LoginService {
             .issue(Subject::Client { name: &user }, CERTIFICATE_DAYS, &ClientKey(key))
             .map_err(|error| failed(&error))?;
         let until = now + jiff::SignedDuration::from_hours(24 * i64::from(CERTIFICATE_DAYS));
-        let ca = os::read_text(&files.certificate()).map_err(|error| failed(&error))?;
+        let ca = open::read_text(&files.certificate()).map_err(|error| failed(&error))?;
         let der = remote::certificate_der(&certificate).map_err(|error| failed(&error))?;
         let login = Login {
             token: request.token.clone(),

@@ -135,7 +135,7 @@ impl StoredLogin {
 
     /// The token.
     fn token(&self) -> Option<String> {
-        let token = crate::os::read_text(&self.token_file()).ok()?;
+        let token = crate::open::read_text(&self.token_file()).ok()?;
         Some(token.trim().to_owned()).filter(|token| !token.is_empty())
     }
 }

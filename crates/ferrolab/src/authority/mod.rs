@@ -23,7 +23,7 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
-use crate::os;
+use crate::{open, os};
 
 pub(crate) use names::host_names;
 
@@ -110,7 +110,7 @@ impl AuthorityFiles {
     /// The file cannot be read.
     pub(crate) fn read_certificate(&self) -> Result<Vec<u8>, AuthorityError> {
         let path = self.certificate();
-        let read = os::read_regular(&path);
+        let read = open::read_regular(&path);
         Ok(read.map_err(|source| FileError { operation: "read", path, source })?)
     }
 
@@ -160,7 +160,7 @@ impl AuthorityFiles {
     }
 
     fn open_locked(&self) -> Result<Authority, AuthorityError> {
-        let key = match os::read_text(&self.key()) {
+        let key = match open::read_text(&self.key()) {
             Ok(text) => KeyPair::from_pem(&text).map_err(|error| AuthorityError::Unusable {
                 path: self.key(),
                 problem: format!("it is no private key: {error}"),

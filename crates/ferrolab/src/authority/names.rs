@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::os;
+use crate::{open, os};
 
 /// Search domains of the resolver that are used.
 const MAX_DOMAINS: usize = 3;
 
 /// The names and addresses of this host, and `further` ones that its configuration names.
 pub(crate) fn host_names(further: &[String]) -> Vec<String> {
-    let read = |path: &str| os::read_text(path.as_ref()).unwrap_or_default();
+    let read = |path: &str| open::read_text(path.as_ref()).unwrap_or_default();
     let mut names = names_of(&os::host_name(), &read("/etc/hosts"), &read("/etc/resolv.conf"));
     let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     let addresses = loopback.into_iter().chain(remote::host_addresses());

@@ -16,7 +16,7 @@ use super::table::{for_terminal, lines_for_terminal};
 use super::{Outcome, ReloadInUse, ask, import, paths};
 use crate::files;
 use crate::host::{CheckedDriver, check_drivers};
-use crate::os;
+use crate::open;
 use crate::supervise::active_config;
 use crate::supervise::control::WhenInUse;
 use crate::supervise::control::client::Client;
@@ -127,7 +127,7 @@ pub(super) fn run(command: &ConfigCommand) -> Outcome {
 
 fn export(file: Option<&Path>, json: bool) -> Outcome {
     let path = paths()?.config_file;
-    let text = os::read_text(&path).into_diagnostic().wrap_err_with(|| missing(&path))?;
+    let text = open::read_text(&path).into_diagnostic().wrap_err_with(|| missing(&path))?;
     let Some(file) = file else {
         print!("{text}");
         return Ok(ExitCode::SUCCESS);

@@ -11,7 +11,7 @@ use super::output::print_json;
 use super::table::lines_for_terminal;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style, up};
-use crate::os;
+use crate::open;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
@@ -92,7 +92,7 @@ async fn listing(paths: &Paths) -> Result<Option<Listing>, Report> {
 }
 
 fn not_up(paths: &Paths) -> Finding {
-    let last = os::read_regular(&paths.log_dir.join("supervisor.stderr")).unwrap_or_default();
+    let last = open::read_regular(&paths.log_dir.join("supervisor.stderr")).unwrap_or_default();
     let last = String::from_utf8_lossy(&last);
     let problem = match last.trim() {
         "" => "it is not up".to_owned(),

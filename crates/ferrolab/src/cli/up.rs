@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::print_json;
 use super::progress::Progress;
 use super::{Outcome, explain, paths, runtime, table};
-use crate::os;
+use crate::open;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
@@ -305,12 +305,12 @@ async fn start(paths: &Paths, socket: &std::path::Path, simulate: bool) -> Resul
             // does: it would take the lock of a lab that is taken down meanwhile.
             (Some(client), Some(_)) => return Ok(client),
             (None, Some(code)) if code != ALREADY_RUNNING => {
-                let said = os::read_regular(&errors).unwrap_or_default();
+                let said = open::read_regular(&errors).unwrap_or_default();
                 let said = String::from_utf8_lossy(&said);
                 return Err(miette!("the supervisor ended at once with code {code}:\n{said}"));
             }
             _ if Instant::now() >= deadline => {
-                let said = os::read_regular(&errors).unwrap_or_default();
+                let said = open::read_regular(&errors).unwrap_or_default();
                 let said = String::from_utf8_lossy(&said);
                 return Err(miette!("the supervisor does not answer within {ANSWER:?}\n{said}"));
             }

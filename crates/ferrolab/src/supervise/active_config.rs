@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::access;
 use crate::files::{self, FileError};
 use crate::host::native_services;
-use crate::os;
+use crate::open;
 use crate::paths::{Environment, Paths};
 use crate::state_file;
 
@@ -182,7 +182,7 @@ impl Turn {
     /// # Errors
     /// The home cannot be written.
     pub(crate) fn edit(&self, paths: &Paths, text: &[u8]) -> Result<(), InstallError> {
-        let before = os::read_regular(&paths.config_file).ok();
+        let before = open::read_regular(&paths.config_file).ok();
         let origin = before.and_then(|before| origin_of(paths, &before));
         self.replace(paths, text, origin)
     }
@@ -196,7 +196,7 @@ impl Turn {
         origin: Option<Origin>,
     ) -> Result<(), InstallError> {
         files::sweep(&paths.config_file);
-        let before = os::read_regular(&paths.config_file).ok();
+        let before = open::read_regular(&paths.config_file).ok();
         let current = before.and_then(|before| origin_of(paths, &before));
         let write = |origins: &Origins| -> Result<(), InstallError> {
             Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
@@ -226,7 +226,7 @@ pub(crate) fn load_as(
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
     // Unlike a user's file, it may not be a pipe, which would block the lab.
-    let opened = os::open_regular(file).map_err(unreadable)?;
+    let opened = open::open_regular(file).map_err(unreadable)?;
     let text = lab_config::read_from(opened).map_err(unreadable)?;
     let folder = folder(paths, origin_of(paths, &text));
     parse(&file.display().to_string(), &text, &folder, simulates)
@@ -240,7 +240,7 @@ pub(crate) fn load_as(
 pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
     let _turn = files::lock(&paths.config_lock(), COPY)?;
     let read = |source| InstallError::Read { path: paths.config_file.clone(), source };
-    let text = os::read_regular(&paths.config_file).map_err(read)?;
+    let text = open::read_regular(&paths.config_file).map_err(read)?;
     let text = String::from_utf8(text).map_err(|error| read(io::Error::other(error)))?;
     let origin = origin_of(paths, text.as_bytes());
     let folder = folder(paths, origin.clone());
@@ -326,14 +326,14 @@ pub(crate) fn rename(
 ) -> Result<(String, usize), RenameError> {
     let unreadable =
         |source| Box::new(ConfigError::Unreadable { path: file.to_path_buf(), source });
-    let opened = os::open_regular(file).map_err(unreadable)?;
+    let opened = open::open_regular(file).map_err(unreadable)?;
     let bytes = lab_config::read_from(opened).map_err(unreadable)?;
     lab_config::rename(&file.display().to_string(), &bytes, &surroundings(false), entry, old, new)
 }
 
 /// A short text that changes with the lab's configuration file.
 pub(crate) fn fingerprint(paths: &Paths) -> Option<String> {
-    os::read_regular(&paths.config_file).ok().map(|text| fingerprint_of(&text))
+    open::read_regular(&paths.config_file).ok().map(|text| fingerprint_of(&text))
 }
 
 /// Whether a configuration has the password of a key, or may have: its file is for its owner only.
@@ -347,16 +347,16 @@ fn fingerprint_of(text: &[u8]) -> String {
 
 /// Where the lab's configuration file came from, if `config update` has brought it.
 pub(crate) fn origin_file(paths: &Paths) -> Option<PathBuf> {
-    origin_of(paths, &os::read_regular(&paths.config_file).ok()?)?.file
+    origin_of(paths, &open::read_regular(&paths.config_file).ok()?)?.file
 }
 
 /// The file that the lab's configuration came from, if it has been edited since. An entry that was
 /// renamed in the lab's own copy is no edit.
 pub(crate) fn edited_origin(paths: &Paths) -> Option<PathBuf> {
-    let installed = os::read_regular(&paths.config_file).ok()?;
+    let installed = open::read_regular(&paths.config_file).ok()?;
     let Origin { file, taken, .. } = origin_of(paths, &installed)?;
     let file = file.filter(|file| *file != paths.config_file)?;
-    let now = fingerprint_of(&os::read_regular(&file).ok()?);
+    let now = fingerprint_of(&open::read_regular(&file).ok()?);
     let installed = fingerprint_of(&installed);
     (now != installed && Some(&now) != taken.as_ref()).then_some(file)
 }

@@ -23,7 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::audit::{Audit, AuditLine, AuditPlace};
+use crate::audit::{Audit, AuditLine};
 use crate::log::host_warnings::Troubles;
 use crate::log::{self, LogFile};
 use crate::paths::{Paths, PathsError};
@@ -115,7 +115,7 @@ pub(crate) async fn run(
     for warning in &warnings {
         warn!(configuration = %paths.config_file.display(), "{}", warning.plain());
     }
-    let opened = Audit::open(&AuditPlace::of_supervisor(paths), "", Some(troubles.clone()));
+    let opened = Audit::open(&paths.audit_of_supervisor(), "", Some(troubles.clone()));
     let opened = opened.inspect_err(|error| warn!(%error, "there will be no audit"));
     let (audit, _audit_end) = opened.ok().unzip();
     let (incidents, death) = Incidents::load(paths);

@@ -64,7 +64,7 @@ fn in_line(entry: &str, line: &str) -> Option<Notification> {
         let text = format!("its lock was broken by {by}: {reason}");
         return Some(Notification { event: "lock_broken", subject, text });
     }
-    if message == AUDIT_FAILS && target.starts_with("ferrolab::audit") {
+    if message == AUDIT_FAILS && target.starts_with("lab_files::audit") {
         let text = format!("{message}: {}", text("error").unwrap_or_default());
         let event = event_of_disk(&text);
         return Some(Notification { event, subject: entry.to_owned(), text });

@@ -10,7 +10,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::files;
-use crate::os;
+use crate::open;
 use crate::paths::Paths;
 
 /// One for each process: an id that cannot be kept must not change with each reload.
@@ -23,7 +23,7 @@ pub(super) fn of(paths: &Paths) -> &'static str {
 
 fn kept(paths: &Paths) -> String {
     let file = paths.state_dir.join("lab-id");
-    match os::read_regular(&file).map(|bytes| Uuid::try_parse_ascii(bytes.trim_ascii())) {
+    match open::read_regular(&file).map(|bytes| Uuid::try_parse_ascii(bytes.trim_ascii())) {
         Ok(Ok(id)) => return id.to_string(),
         Ok(Err(_)) => warn!(file = %file.display(), "the lab's id is damaged; it gets another"),
         Err(error) if error.kind() == ErrorKind::NotFound => {}

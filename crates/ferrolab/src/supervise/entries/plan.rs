@@ -79,7 +79,7 @@ pub(super) fn all(
             authority: AuthorityFiles::in_folder(paths.access_folder()),
             users: Some(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
-            audit: Some(AuditPlace::of_nameserver(paths, &name)),
+            audit: Some(paths.audit_of_nameserver(&name)),
             access: configuration.access.clone(),
         };
         let assignment = serde_json::to_string(&nameserver_assignment)?;
@@ -110,7 +110,7 @@ pub(super) fn all(
             call_log: Some(paths.call_log(name)),
             alarms: Some(paths.alarms(name)),
             authority: AuthorityFiles::in_folder(paths.access_folder()),
-            audit: Some(AuditPlace { is_required, ..AuditPlace::of_daemon(paths, name) }),
+            audit: Some(AuditPlace { is_required, ..paths.audit_of_daemon(name) }),
             users: Some(paths.access_folder()),
             lab: Some(lab_id::of(paths).to_owned()),
             own_nameservers: configuration.autolaunch.nameservers.clone(),
