@@ -6,12 +6,13 @@ import os
 import pytest
 from harness import NEVER, wait_for
 from harness.outcome import proxy
+from Pyro5.api import BatchProxy
 from test_feed import SERVERTYPES, Reader, feed
 
 CONFIGURATION = """\
 version: "1.0"
 python: {executable: "$python", path: ["$drivers"]}
-daemons: {bench: {classname: LockableDaemon, servertype: $servertype}}
+daemons: {bench: {classname: $classname, servertype: $servertype}}
 services:
   lab.patient:
     {module: cryostat, classname: Cryostat, daemon: bench, instancemode: single, expose: all, arguments: ["$folder"],
@@ -48,8 +49,12 @@ def folder(tmp_path):
     folder.set("moved")
 
 
-def start(lab, folder, members, servertype="thread", keys="description: x", check=True):
-    lab.config(CONFIGURATION, folder=folder.path, members=members, servertype=servertype, keys=keys)
+def start(
+    lab, folder, members, servertype="thread", keys="description: x", check=True, classname="LockableDaemon"
+):
+    lab.config(
+        CONFIGURATION, folder=folder.path, members=members, servertype=servertype, keys=keys, classname=classname
+    )
     lab.up(check=check)
 
 
@@ -266,15 +271,50 @@ def test_a_constructor_that_raises_is_not_tried_with_each_poll(lab, folder):
     wait_for_quality(lab, "good")
 
 
-def test_values_that_only_clients_read(lab, folder):
-    start(lab, folder, "temperature: {keep: 1h}")
+@pytest.mark.parametrize("servertype", SERVERTYPES)
+@pytest.mark.parametrize("classname", ["LockableDaemon", "Daemon"])
+def test_values_that_only_clients_read(lab, folder, servertype, classname):
+    members = "temperature: {keep: 1h}, read: {keep: 1h}, axes: {keep: 1h}, mode: {keep: 1h}"
+    start(lab, folder, members, servertype, classname=classname)
     wait_for_quality(lab, "no data")
     with lab.proxy(SERVICE) as client:
         assert client.temperature == 4.5
         row = wait_for_quality(lab, "good")
         assert (row["value"], row["seq"]) == (4.5, 1)
-        client.axes()
-    assert folder.count("readings") == 1
+        assert client.axes() == {"x": 1, "y": 2.5}
+        assert wait_for_quality(lab, "good", "axes.y")["value"] == 2.5
+        # The entries of a batch count, up to the one that raises.
+        batch = BatchProxy(client)
+        for call in (batch.at, 3), (batch.read,), (batch.at,), (batch.mode,):
+            call[0](*call[1:])
+        results = batch()
+        assert [next(results), next(results)[2]] == [3, "ok"]
+        assert wait_for_quality(lab, "good", "read.2")["value"] == "ok"
+        assert values(lab)["mode"]["quality"] == "no data"
+    assert folder.count("readings") == 2
+
+
+PARTS = """\
+version: "1.0"
+python: {executable: "$python", path: ["$drivers"]}
+daemons: {bench: {classname: LockableDaemon}}
+services:
+  lab.psu:
+    {module: supply, classname: Supply, daemon: bench, instancemode: single, expose: all, parts: [ch_1, remote.inner],
+     members: {ch_1.voltage: {keep: 1h}, remote.inner.number: {poll: 100ms}}}
+autolaunch: {daemons: [bench]}
+"""
+
+
+def test_values_of_parts_that_only_clients_read(lab):
+    lab.config(PARTS)
+    lab.up()
+    read = lambda: {row["member"]: row["value"] for row in json.loads(lab.run("values", "--json").stdout)}
+    wait_for(lambda: read() == {"ch_1.voltage": None, "remote.inner.number": 10}, NEVER, "a poll")
+    with lab.proxy("lab.psu") as supply, supply.ch_1 as part:
+        part.voltage = 2.5
+        assert part.voltage == 2.5
+        wait_for(lambda: read()["ch_1.voltage"] == 2.5, NEVER, "the value that was read")
 
 
 def test_native_services_are_read(lab):

@@ -43,9 +43,13 @@ pub struct DaemonLocation {
     pub port_everywhere: Option<u16>,
 }
 
+/// Wrapper of an object that is to be served under an id.
+pub(crate) type WrapObject = Box<dyn Fn(&str, Arc<dyn Object>) -> Arc<dyn Object> + Send + Sync>;
+
 /// The registry of a daemon at one address, or at all addresses of this host.
 pub struct DaemonObjects {
     daemon: Daemon,
+    wrap: WrapObject,
     location: Location,
     nat_location: Option<String>,
     parts: watch::Sender<PartIds>,
@@ -55,8 +59,8 @@ pub struct DaemonObjects {
 pub type PartIds = BTreeMap<String, Vec<String>>;
 
 impl DaemonObjects {
-    /// The objects of `daemon`, which serves at `listener`.
-    pub fn new(daemon: &Daemon, listener: &Listener) -> Arc<Self> {
+    /// The objects of `daemon`, which serves at `listener`; each is passed through `wrap` first.
+    pub fn new(daemon: &Daemon, listener: &Listener, wrap: WrapObject) -> Arc<Self> {
         let location = listener.location().clone();
         let public = match daemon.uri_for("", listener) {
             Uri::Pyro { location, .. } => location,
@@ -64,7 +68,7 @@ impl DaemonObjects {
         };
         let nat_location = (public != location).then(|| in_a_uri(public));
         let parts = watch::Sender::new(PartIds::new());
-        Arc::new(DaemonObjects { daemon: daemon.clone(), location, nat_location, parts })
+        Arc::new(DaemonObjects { daemon: daemon.clone(), wrap, location, nat_location, parts })
     }
 
     /// The parts that services have, now and whenever that changes.
@@ -97,6 +101,7 @@ impl Registry for DaemonObjects {
         object: Arc<dyn Object>,
         with: Option<&str>,
     ) -> Result<(), String> {
+        let object = (self.wrap)(id, object);
         let registered = match with {
             Some(with) => self.daemon.register_part(id, object, with),
             None => self.daemon.register(id, object),

@@ -175,7 +175,9 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let call_log =
         call_rules::begin_log(&daemon, &config.name, config.slow_call, call_log.as_deref(), &feed);
     let (audit, audit_end) = audit::begin(&daemon, &config.name, audit.as_ref()).unzip();
-    let objects = DaemonObjects::new(&daemon, &listener);
+    let observer = Arc::clone(&polls);
+    let observe = Box::new(move |id: &str, object| observer.observe(id, object));
+    let objects = DaemonObjects::new(&daemon, &listener, observe);
     let parts = objects.parts();
     let registry: Arc<dyn Registry> = objects;
     let specs = worker_specs::specs(config, services);
