@@ -163,10 +163,12 @@ fn property(member: &str) -> &str {
 }
 
 fn batch_value(feed: &Feed, batch: &Batch) -> Value {
-    let mut dict = Dict::with_capacity(4);
+    let mut dict = Dict::with_capacity(6);
     dict.insert("epoch", feed.epoch());
     dict.insert("next", batch.next as i64);
+    dict.insert("more", batch.has_more);
     dict.insert("lost", batch.lost as i64);
+    dict.insert("lost_calls", batch.lost_calls as i64);
     dict.insert("events", Value::List(batch.events.iter().map(|it| it.to_value()).collect()));
     Value::Dict(dict)
 }

@@ -7,7 +7,6 @@ use remote::{ClientTls, Error, Proxy, Serializer, Uri, Value};
 
 use super::event::{Event, SeriesRow};
 use super::object::FEED;
-use super::ring::BATCH;
 
 /// The longest wait for events in one call.
 const WAIT: Duration = Duration::from_secs(20);
@@ -139,12 +138,12 @@ impl FeedReader {
         }
         let number = |key| batch.get(key).and_then(Value::as_i64).and_then(|it| it.try_into().ok());
         let (next, lost): (u64, u64) = (number("next").unwrap_or(1), number("lost").unwrap_or(0));
+        let has_more = batch.get("more").and_then(Value::as_bool).unwrap_or(false);
         let events = batch.get("events").and_then(Value::as_list).unwrap_or_default();
-        let is_at_end = events.len() < BATCH;
         let events: Vec<Event> = events.iter().filter_map(Event::from_value).collect();
         // After a loss, what is left in the ring is read first, then how everything stands.
         self.has_lost |= lost > 0;
-        let resets = self.has_lost && is_at_end;
+        let resets = self.has_lost && !has_more;
         self.has_lost &= !resets;
         self.position = (!resets).then(|| (epoch, next.saturating_sub(1)));
         Ok((!events.is_empty() || lost > 0).then_some(FeedNews::Events { events, lost }))

@@ -1,8 +1,9 @@
-//! Ring of events between the parts of a daemon and its readers.
+//! Rings of events between the parts of a daemon and its readers.
 //!
-//! Events wait for slow readers here. Of samples that have left the ring, a reader still gets the
-//! latest of each series; the number of lost events tells of the others. Where nobody reads, an
-//! event costs an atomic load.
+//! Events wait for slow readers here: calls in a ring of their own, so that a burst of calls pushes
+//! no sample out. Of samples that have left their ring, a reader still gets the latest of each
+//! series; the number of lost events tells of the others. Where nobody reads, an event costs an
+//! atomic load.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::event::{Event, EventBody, Sample, SeriesRow, unix_seconds};
 
-/// Events that wait for readers, at most: about 10 MB at worst. Calls are events too, and clients
-/// make hundreds in a second: a smaller ring would lose samples before a reader comes back.
+/// Events other than calls that wait for readers, at most: about 10 MB at worst.
 const RING_EVENTS: usize = 32 * 1024;
+/// Calls that wait for readers, at most: a page that is slow for some seconds has them all.
+const RING_CALLS: usize = 8 * 1024;
 /// Events in one batch, at most: an answer of some hundred kilobytes.
-pub(super) const BATCH: usize = 1024;
+const BATCH: usize = 1024;
 /// Time between two answers to a reader that waits: a batch costs little more than one event.
 const BATCH_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -36,16 +38,25 @@ struct Shared {
     epoch: String,
     /// Readers and subscriptions.
     readers: AtomicUsize,
-    state: Mutex<Ring>,
+    state: Mutex<Rings>,
     /// The number of the next event.
     next: watch::Sender<u64>,
     closed: CancellationToken,
 }
 
-struct Ring {
+struct Rings {
     next: u64,
-    ring: VecDeque<Arc<Event>>,
+    calls: Ring,
+    others: Ring,
     series: BTreeMap<(Arc<str>, Arc<str>), Series>,
+}
+
+/// The latest events of one kind.
+struct Ring {
+    capacity: usize,
+    events: VecDeque<Arc<Event>>,
+    /// The number of the last event that has left the ring; 0 before the first.
+    dropped: u64,
 }
 
 /// A series, and its last sample among the events.
@@ -59,15 +70,24 @@ struct Series {
 pub(crate) struct Batch {
     /// Events that the reader has missed, and of which no later sample of the series tells.
     pub(crate) lost: u64,
+    /// The same where all of them are calls: nothing that stays as it is was missed.
+    pub(crate) lost_calls: u64,
     pub(crate) events: Vec<Arc<Event>>,
     /// The number after the last event that it tells of.
     pub(crate) next: u64,
+    /// Whether there are events after these.
+    pub(crate) has_more: bool,
 }
 
 impl Feed {
     /// A feed without events.
     pub(in crate::host) fn new() -> Self {
-        let state = Ring { next: 1, ring: VecDeque::new(), series: BTreeMap::new() };
+        let state = Rings {
+            next: 1,
+            calls: Ring::new(RING_CALLS),
+            others: Ring::new(RING_EVENTS),
+            series: BTreeMap::new(),
+        };
         Feed {
             shared: Arc::new(Shared {
                 epoch: uuid::Uuid::new_v4().simple().to_string(),
@@ -168,8 +188,10 @@ impl Feed {
     pub(super) fn add_reader(&self) {
         let mut state = self.state();
         if self.shared.readers.fetch_add(1, Ordering::Relaxed) == 0 {
-            state.ring.clear();
+            let skipped = state.next;
             state.next += 1;
+            state.calls.clear(skipped);
+            state.others.clear(skipped);
             self.shared.next.send_replace(state.next);
         }
     }
@@ -203,38 +225,78 @@ impl Feed {
         self.shared.closed.cancel();
     }
 
-    fn state(&self) -> MutexGuard<'_, Ring> {
+    fn state(&self) -> MutexGuard<'_, Rings> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ring {
+impl Rings {
     fn push(&mut self, time: f64, service: Arc<str>, body: EventBody) -> Arc<Event> {
         let event = Arc::new(Event { number: self.next, time, service, body });
         self.next += 1;
-        if self.ring.len() >= RING_EVENTS {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(Arc::clone(&event));
+        let ring = match event.body {
+            EventBody::Call(_) => &mut self.calls,
+            _ => &mut self.others,
+        };
+        ring.push(Arc::clone(&event));
         event
     }
 
     fn batch(&self, after: u64) -> Batch {
-        let first = self.ring.front().map_or(self.next, |event| event.number);
-        let missed = first.saturating_sub(after.saturating_add(1));
-        let mut events = Vec::new();
-        if missed > 0 {
-            let latest = self.series.values().filter_map(|series| series.last.as_ref());
-            events
-                .extend(latest.filter(|last| last.number > after && last.number < first).cloned());
-            events.sort_by_key(|event| event.number);
+        let mut events = self.latest_of_dropped(after);
+        let (others, calls) = (self.others.after(after), self.calls.after(after));
+        let has_more = events.len() + others.len() + calls.len() > BATCH;
+        events.extend(others.take(BATCH).cloned());
+        events.extend(calls.take(BATCH).cloned());
+        events.sort_unstable_by_key(|event| event.number);
+        events.truncate(BATCH);
+        let last = events.last().map(|event| event.number).filter(|_| has_more);
+        let next = last.map_or(self.next, |last| last + 1);
+        // Whatever has left a ring was before this number.
+        let end = self.calls.dropped.max(self.others.dropped).min(next - 1);
+        let known = events.partition_point(|event| event.number <= end) as u64;
+        let missed = end.saturating_sub(after).saturating_sub(known);
+        let (lost, lost_calls) = match self.others.dropped > after {
+            true => (missed, 0),
+            false => (0, missed),
+        };
+        Batch { lost, lost_calls, events, next, has_more }
+    }
+
+    /// The last sample of each series, where it has left its ring and a reader has not read it.
+    fn latest_of_dropped(&self, after: u64) -> Vec<Arc<Event>> {
+        let dropped = self.others.dropped;
+        if dropped <= after {
+            return Vec::new();
         }
-        let lost = missed - (events.len() as u64).min(missed);
-        let skipped =
-            after.saturating_add(1).saturating_sub(first).try_into().unwrap_or(usize::MAX);
-        events.extend(self.ring.iter().skip(skipped).take(BATCH).cloned());
-        let last = events.last().map(|event| event.number);
-        Batch { lost, events, next: last.map_or(self.next, |last| last + 1) }
+        let latest = self.series.values().filter_map(|series| series.last.as_ref());
+        latest.filter(|last| last.number > after && last.number <= dropped).cloned().collect()
+    }
+}
+
+impl Ring {
+    fn new(capacity: usize) -> Self {
+        Ring { capacity, events: VecDeque::new(), dropped: 0 }
+    }
+
+    fn push(&mut self, event: Arc<Event>) {
+        if self.events.len() >= self.capacity
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.dropped = oldest.number;
+        }
+        self.events.push_back(event);
+    }
+
+    /// Drops all events up to this number.
+    fn clear(&mut self, number: u64) {
+        self.events.clear();
+        self.dropped = number;
+    }
+
+    /// The events above the number `after`.
+    fn after(&self, after: u64) -> impl ExactSizeIterator<Item = &Arc<Event>> {
+        self.events.range(self.events.partition_point(|event| event.number <= after)..)
     }
 }
 
@@ -285,7 +347,7 @@ pub(crate) fn row_of(service: &Arc<str>, sample: Sample) -> SeriesRow {
 mod tests {
     use remote::Value;
 
-    use super::super::event::Quality;
+    use super::super::event::{CallEvent, Quality};
     use super::*;
 
     fn set(feed: &Feed, member: &str, seq: u64) {
@@ -362,17 +424,52 @@ mod tests {
         // Lost: two of `slow`, the status, and those of `fast` that came first.
         assert_eq!(batch.lost, 3 + extra);
         assert_eq!((batch.events[0].number, batch.events[1].number), (4, 5 + extra + 1));
-        assert_eq!(batch.events.len(), BATCH + 1);
-        let (mut after, mut read) = (1, 0);
+        assert_eq!((batch.events.len(), batch.has_more), (BATCH, true));
+        let (read, lost, _) = read_all(&feed, 1);
+        assert_eq!((read.len(), lost), (RING_EVENTS + 1, 3 + extra));
+    }
+
+    /// What a reader gets in all: numbers of events, and how many were lost, of them calls only.
+    fn read_all(feed: &Feed, mut after: u64) -> (Vec<u64>, u64, u64) {
+        let (mut read, mut lost, mut lost_calls) = (Vec::new(), 0, 0);
         loop {
             let batch = feed.batch(after);
-            if batch.events.is_empty() {
-                break;
+            read.extend(batch.events.iter().map(|event| event.number));
+            lost += batch.lost;
+            lost_calls += batch.lost_calls;
+            if !batch.has_more {
+                assert_eq!(batch.next, feed.batch(u64::MAX).next);
+                return (read, lost, lost_calls);
             }
-            read += batch.events.len();
+            assert_eq!(batch.events.len(), BATCH);
             after = batch.next - 1;
         }
-        assert_eq!(read, RING_EVENTS + 1);
+    }
+
+    #[test]
+    fn a_burst_of_calls_pushes_no_sample_out() {
+        let feed = Feed::new();
+        let _reader = feed.subscribe();
+        let (bursts, calls) = (9, RING_CALLS as u64);
+        for burst in 1..=bursts {
+            set(&feed, "x", burst);
+            for _ in 0..calls {
+                feed.publish("stage", || EventBody::Call(CallEvent::default()));
+            }
+        }
+        let (read, lost, lost_calls) = read_all(&feed, 1);
+        assert_eq!((lost, lost_calls), (0, (bursts - 1) * calls));
+        let samples: Vec<u64> = (0..bursts).map(|burst| 2 + burst * (calls + 1)).collect();
+        assert_eq!(read[..samples.len()], samples);
+        assert_eq!(read.len() as u64, bursts + calls);
+        assert!(read.is_sorted());
+        // A reader that has missed samples, too, hears one number of both.
+        for seq in 1..=(RING_EVENTS as u64 + 1) {
+            set(&feed, "x", bursts + seq);
+        }
+        let (read, lost, lost_calls) = read_all(&feed, 1);
+        assert_eq!((read.len(), lost_calls), (RING_EVENTS + RING_CALLS, 0));
+        assert_eq!(lost, bursts * calls + bursts + 1 - calls);
     }
 
     #[tokio::test(start_paused = true)]
