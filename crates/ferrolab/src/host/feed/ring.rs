@@ -1,7 +1,7 @@
 //! Rings of events between the parts of a daemon and its readers.
 //!
-//! Events wait for slow readers here: calls in a ring of their own, so that a burst of calls pushes
-//! no sample out. Of samples that have left their ring, a reader still gets the latest of each
+//! Events wait for slow readers here: calls in a separate ring, so that a burst of calls pushes no
+//! sample out. Of samples that have left their ring, a reader still gets the latest of each
 //! series; the number of lost events tells of the others. Where nobody reads, an event costs an
 //! atomic load.
 
@@ -252,7 +252,7 @@ impl Rings {
         events.truncate(BATCH);
         let last = events.last().map(|event| event.number).filter(|_| has_more);
         let next = last.map_or(self.next, |last| last + 1);
-        // Whatever has left a ring was before this number.
+        // All events that have left a ring have numbers up to this one.
         let end = self.calls.dropped.max(self.others.dropped).min(next - 1);
         let known = events.partition_point(|event| event.number <= end) as u64;
         let missed = end.saturating_sub(after).saturating_sub(known);
@@ -429,7 +429,7 @@ mod tests {
         assert_eq!((read.len(), lost), (RING_EVENTS + 1, 3 + extra));
     }
 
-    /// What a reader gets in all: numbers of events, and how many were lost, of them calls only.
+    /// Numbers of all events that a reader gets, and its counts of lost events and lost calls.
     fn read_all(feed: &Feed, mut after: u64) -> (Vec<u64>, u64, u64) {
         let (mut read, mut lost, mut lost_calls) = (Vec::new(), 0, 0);
         loop {
