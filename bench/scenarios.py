@@ -19,10 +19,12 @@ from against import BEFORE
 from figures import PYRO5, RAW, Goal
 from processes import cpu_seconds, pin, rss_mib
 from series import SERIES, series
+from servers import WITH_ACCESS
 
 CLIENT = Path(__file__).resolve().parent / "client.py"
 THREAD, MULTIPLEX = f"{PYRO5} thread", f"{PYRO5} multiplex"
 NATIVE, HOSTED, PYROLAB, TLS = "native", "hosted", "PyroLab", "native-tls"
+NATIVE_WITH_ACCESS = NATIVE + WITH_ACCESS
 SERIALIZERS = ("serpent", "msgpack", "json", "marshal")
 SHORT = {"method": "echo", "args": [1.5]}
 CORES = sorted(os.sched_getaffinity(0))
@@ -367,6 +369,15 @@ SCENARIOS = [
         "serpent, with TLS and without: 1 connection, both ends on one core",
         [NATIVE, TLS],
         [Goal(TLS, least=0.8, against=NATIVE)],
+        measure=calls,
+        core=CORES[-1],
+        stock=NATIVE,
+    ),
+    Scenario(
+        "access",
+        "serpent, with `access:` and without: 1 connection, both ends on one core",
+        [NATIVE, NATIVE_WITH_ACCESS],
+        [Goal(NATIVE_WITH_ACCESS, least=0.97, against=NATIVE)],
         measure=calls,
         core=CORES[-1],
         stock=NATIVE,

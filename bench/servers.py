@@ -40,6 +40,17 @@ WITH_TLS = {
     "daemons:\n": "daemons:\n  native-tls: {host: localhost, threadpool_size: 600, ssl: true}\n",
     "services:\n": "services:\n  native-tls: {native: simulated.loopback, daemon: native-tls}\n",
 }
+# The servers of a second lab, which has roles.
+WITH_ACCESS = " with access"
+ACCESS = """\
+access:
+  localhost: view
+  users: [ada, grace]
+  groups: {optics: [ada, grace]}
+  grants:
+    - {who: "group:optics", what: hosted, role: admin, members: [echo]}
+    - {who: anonymous, what: "nat*", role: operate}
+"""
 
 
 class Server:
@@ -57,14 +68,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def ours(wanted, program=None, suffix=""):
+def ours(wanted, program=None, suffix="", settings=""):
     """The servers of one lab: native, hosted, and two nameservers; each name with the suffix."""
     if not wanted & {name + suffix for name in ("native", "hosted", "memory", "sql", TLS)}:
         yield {}
         return
     with new_lab() as lab:
         lab.binary = program or lab.binary
-        text, more = LAB, ""
+        text, more = LAB + settings, ""
         if TLS + suffix in wanted:
             more = f", {TLS}"
             for begin, with_tls in WITH_TLS.items():
@@ -144,6 +155,7 @@ def started(load, wanted, before=None):
         servers = dict(stack.enter_context(ours(wanted)))
         if before:
             servers |= stack.enter_context(ours(wanted, before, BEFORE))
+        servers |= stack.enter_context(ours(wanted, suffix=WITH_ACCESS, settings=ACCESS))
         for name in ("thread", "multiplex", "memory", "sql"):
             server = stack.enter_context(pyro5(f"Pyro5 {name}", wanted))
             if server:
