@@ -201,6 +201,28 @@ def test_a_killed_page_is_back_under_its_address_and_says_that_it_is_new(moving)
         assert stream.next(lambda event: True, "an event").kind == "reset"
 
 
+@pytest.mark.parametrize("process", ["web", "history"])
+def test_a_process_that_hangs_is_noticed_and_restarted(lab, process):
+    lab.config(CONFIGURATION + "history: true\n", ns_port=free_port())
+    lab.up()
+    before = lab.wait_for_status("processes", process, "running")
+    began = time.monotonic()
+    os.kill(before["pid"], signal.SIGSTOP)
+
+    def again():
+        now = lab.entry("processes", process)
+        return now["pid"] not in (None, before["pid"]) and now["status"] == "running"
+
+    wait_for(again, NEVER, f"{process} runs again")
+    assert time.monotonic() - began <= within(12)
+    after = lab.entry("processes", process)
+    assert (after["uri"], after["restarts"]) == (before["uri"], 1)
+    log = (lab.home / "logs/ferrolab.log").read_text()
+    assert "it hangs: no answer to a call on its own socket within 5 s" in log
+    if process == "web":
+        assert Page.of(lab).get("/api/lab")["supervisor"]["up"]
+
+
 def test_the_page_ends_with_the_supervisor(moving):
     page = Page.of(moving)
     with page.stream() as stream:

@@ -28,7 +28,7 @@ services:
   lab.broken: {module: there_is_none, classname: Broken, daemon: other, instancemode: single}
   lab.meter: {native: simulated.multimeter, daemon: other}
 autolaunch: {daemons: [bench, other]}
-web: {port: 0}
+web: {port: 0, supervision: {hang_timeout: 0}}
 history: true
 """
 # Compressed, of everything that the first view loads.

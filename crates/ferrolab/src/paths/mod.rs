@@ -145,15 +145,15 @@ impl Paths {
         Ok(directory.join(name))
     }
 
-    /// Where the history process listens for this host.
+    /// Where a process of which a lab has one (`history`, `web`) listens for this host.
     ///
     /// Its path is no longer than the control socket's may be, and beside it.
-    pub(crate) fn history_socket(&self) -> Result<PathBuf, PathsError> {
+    pub(crate) fn process_socket(&self, process: &str) -> Result<PathBuf, PathsError> {
         let control = self.control_socket()?;
         let is_beside = control.file_name().is_some_and(|name| name == SOCKET);
         Ok(match is_beside {
-            true => control.with_file_name("history.sock"),
-            false => control.with_extension("history"),
+            true => control.with_file_name(format!("{process}.sock")),
+            false => control.with_extension(process),
         })
     }
 

@@ -18,6 +18,7 @@ mod locks;
 mod login;
 mod logs;
 mod openapi;
+mod probe;
 mod problem;
 mod proxies;
 mod results;
@@ -59,6 +60,8 @@ pub(crate) struct WebAssignment {
     pub(crate) state_file: PathBuf,
     /// The supervisor's control socket.
     pub(crate) socket: PathBuf,
+    /// The socket at which the supervisor asks whether this process still answers.
+    pub(crate) probe_socket: PathBuf,
     /// The socket of the history process, where there is one.
     #[serde(default)]
     pub(crate) history_socket: Option<PathBuf>,
@@ -81,6 +84,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         config,
         state_file,
         socket,
+        probe_socket,
         history_socket,
         keys,
         access_folder,
@@ -93,6 +97,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
     };
     let listener = listener.into_tcp().ok_or("the page needs a TCP port")?;
     let stopping = lifeline.stopping();
+    let probe = probe::serve(&probe_socket, stopping.clone())?;
     let keys = Arc::new(keys);
     let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
     let shared = Arc::new(Shared {
@@ -113,7 +118,8 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         stopping: stopping.clone(),
     });
     let uri = Some(link(&config.host, port));
-    let report = ChildReport { uri, warning: moved, ..ChildReport::default() };
+    let report =
+        ChildReport { uri, address: Some(probe), warning: moved, ..ChildReport::default() };
     lifeline.ready(report.to_json());
     server::serve(listener, router::routes(shared), stopping).await;
     Ok(())

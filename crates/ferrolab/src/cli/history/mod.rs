@@ -17,6 +17,7 @@ use serde_json::json;
 use super::logs::time;
 use super::output::print_json;
 use super::{Outcome, paths, runtime, table};
+use crate::history_process::PROCESS_NAME as HISTORY;
 use answers::{Client, Curve, SeriesName};
 
 /// Parts of a curve, where other programs read it.
@@ -63,7 +64,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let socket = paths()?.history_socket().map_err(|error| miette!("{error}"))?;
+    let socket = paths()?.process_socket(HISTORY).map_err(|error| miette!("{error}"))?;
     let runtime = runtime()?;
     let mut client = Client::new(&socket)?;
     let Some(name) = &arguments.name else {

@@ -17,6 +17,7 @@ use super::in_force::InForce;
 use crate::authority::AuthorityFiles;
 use crate::history_process::PROCESS_NAME as HISTORY;
 use crate::host::ChildReport;
+use crate::web::PROCESS_NAME as WEB;
 
 /// Between an answer and the next call.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -163,9 +164,12 @@ impl InForce {
         let history = self.configuration.history.iter();
         let history = history
             .map(|history| (EntryKind::Process.id(HISTORY), history.supervision.hang_timeout));
+        let web = self.configuration.web.iter();
+        let web = web.map(|web| (EntryKind::Process.id(WEB), web.supervision.hang_timeout));
         nameservers
             .chain(daemons)
             .chain(history)
+            .chain(web)
             .filter_map(|(id, limit)| Some((id, limit?)))
             .collect()
     }

@@ -127,6 +127,7 @@ pub(super) fn all(
             config: config.clone(),
             state_file: paths.process_state(&name),
             socket: paths.control_socket()?,
+            probe_socket: paths.process_socket(&name)?,
             history_socket: history_socket(configuration, paths)?,
             access_folder: paths.access_folder(),
             keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
@@ -160,7 +161,7 @@ fn history_assignment(
     Ok(HistoryAssignment {
         config: history.clone(),
         folder: history.folder.clone().unwrap_or_else(|| paths.history()),
-        socket: paths.history_socket()?,
+        socket: paths.process_socket(history_process::PROCESS_NAME)?,
         members,
         daemons,
         authority: paths.access_folder(),
@@ -174,7 +175,8 @@ fn history_socket(
     configuration: &Configuration,
     paths: &Paths,
 ) -> Result<Option<PathBuf>, PathsError> {
-    configuration.history.as_ref().map(|_| paths.history_socket()).transpose()
+    let socket = |_| paths.process_socket(history_process::PROCESS_NAME);
+    configuration.history.as_ref().map(socket).transpose()
 }
 
 impl Plan {
