@@ -46,6 +46,11 @@ MISTAKES = {
         3,
         ["nameservers.b.storage", "has this database file", "at 2:16"],
     ),
+    "a tag of two words": (
+        "daemons: {bench: {}}\nservices:\n  s:\n    native: simulated.multimeter\n    daemon: bench\n    tags: [optics, 'low temperature']\n",
+        6,
+        ["low temperature", "is not a tag", "one word"],
+    ),
     "a health check of nothing": (
         "daemons: {d: {}}\nservices:\n  s: {native: simulated.multimeter, daemon: d, health: {every: 5s}}\n",
         3,

@@ -111,6 +111,37 @@ def test_logs_are_filtered(running):
     wait_for(lambda: shown(running, "--level", "warn", "--entry", "bench"), 10, "the crash is in the log")
 
 
+TAGGED = """
+  bench: {host: localhost}
+services:
+  lab.laser: {native: simulated.loopback, daemon: bench, tags: [optics, room-2]}
+  lab.camera: {native: simulated.loopback, daemon: bench, tags: [optics]}
+  lab.pump: {native: simulated.loopback, daemon: bench}
+autolaunch: {daemons: [bench]}
+"""
+
+
+def test_services_are_found_by_their_tags(lab):
+    lab.config("daemons:" + TAGGED)
+    lab.up()
+    pid = lab.entry("daemons", "bench")["pid"]
+    assert "optics, room-2" in lab.run("ps").stdout
+
+    def tagged(*tags):
+        words = [word for tag in tags for word in ("--tag", tag)]
+        return [row["name"] for row in json.loads(lab.run("ps", "--json", *words).stdout)["services"]]
+
+    assert tagged() == ["lab.laser", "lab.camera", "lab.pump"]
+    assert (tagged("optics"), tagged("optics", "room-2"), tagged("optic")) == (["lab.laser", "lab.camera"], ["lab.laser"], [])
+    shown = lab.run("ps", "--tag", "optics").stdout
+    assert "lab.camera" in shown and "lab.pump" not in shown and "DAEMON" in shown
+    assert "No service has the tag optic." in lab.run("ps", "--tag", "optic").stdout
+    lab.config("daemons:" + TAGGED.replace("[optics]", "[optics, cryo]"))
+    lab.run("reload")
+    assert tagged("cryo") == ["lab.camera"]
+    assert lab.entry("daemons", "bench")["pid"] == pid, "no restart for a tag"
+
+
 def test_logs_start_with_the_labs_last_start(running):
     running.down()
     running.up()

@@ -22,6 +22,7 @@ services:
   lab.supply:
     native: simulated.power_supply
     description: Bench supply
+    tags: [optics, room-2]
     daemon: bench
     nameservers: [local]
   lab.meter: {native: simulated.multimeter, daemon: other}
@@ -93,6 +94,9 @@ def test_the_lab_as_json(page):
     assert [row["name"] for row in lab["processes"]] == ["web"]
     supply, meter = page.service("lab.supply"), page.service("lab.meter")
     assert (supply["state"], supply["daemon"], supply["description"]) == ("running", "bench", "Bench supply")
+    assert (supply["tags"], meter["tags"]) == (["optics", "room-2"], [])
+    for query, names in (("tag=optics", ["lab.supply"]), ("tag=optics&tag=room-2", ["lab.supply"]), ("tag=optics&tag=x", [])):
+        assert [row["name"] for row in page.get(f"/api/lab?{query}")["services"]] == names
     assert supply["lock"]["state"] == "free" and meter["lock"] is None
     assert abs(lab["now"] - supply_since(lab)) < within(3600)
 

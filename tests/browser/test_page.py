@@ -18,7 +18,7 @@ daemons:
   other: {host: localhost}
 services:
   lab.typed: {module: typed, classname: Typed, daemon: bench, instancemode: single, members: {volts: {minimum: 0, unit: V, poll: 0.2}}}
-  lab.supply: {native: simulated.power_supply, description: Bench supply, daemon: bench}
+  lab.supply: {native: simulated.power_supply, description: Bench supply, daemon: bench, tags: [optics, room-2]}
   lab.hostile:
     module: hostile
     classname: Hostile
@@ -26,7 +26,7 @@ services:
     instancemode: single
     description: "<img src=x onerror='window.attacked = 1'>"
   lab.broken: {module: there_is_none, classname: Broken, daemon: other, instancemode: single}
-  lab.meter: {native: simulated.multimeter, daemon: other}
+  lab.meter: {native: simulated.multimeter, daemon: other, tags: [optics]}
 autolaunch: {daemons: [bench, other]}
 web: {port: 0, supervision: {hang_timeout: 0}}
 history: true
@@ -97,6 +97,29 @@ def test_search_and_filter_and_keyboard(page):
     page.locator(".skip").focus()
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_tags_are_searched_filtered_and_grouped(page):
+    def shows(*names):
+        shown = lambda: sorted(page.locator("article h3 a").all_inner_texts()) == sorted(names)
+        wait_for(shown, NEVER, f"the page shows {names}")
+
+    page.get_by_role("searchbox").fill("room-2")
+    shows("lab.supply")
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("combobox", name="Tag").select_option("optics")
+    shows("lab.meter", "lab.supply")
+    page.get_by_role("combobox", name="Tag").select_option("")
+    page.locator("article", has_text="lab.supply").get_by_role("button", name="Filter by tag room-2").click()
+    shows("lab.supply")
+    page.get_by_role("combobox", name="Tag").select_option("")
+    page.get_by_label("Group").select_option("tag")
+    page.locator("section[aria-label='without a tag']").wait_for()
+    groups = {group.get_attribute("aria-label"): group for group in page.locator("main > section").all()}
+    assert {"optics", "room-2", "without a tag"} <= set(groups)
+    assert sorted(groups["optics"].locator("h3 a").all_inner_texts()) == ["lab.meter", "lab.supply"]
+    at(page, "lab.meter")
+    assert page.locator(".tags").inner_text() == "optics"
 
 
 def test_a_call_shows_its_result_and_a_refusal_its_words(page):

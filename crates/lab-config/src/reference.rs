@@ -250,7 +250,7 @@ fn duration(zero: bool) -> Value {
 fn words(kind: ValueKind) -> String {
     let word = match kind {
         ValueKind::Version => "version",
-        ValueKind::Text(Rule::Any) => "text",
+        ValueKind::Text(Rule::Any | Rule::Tag) => "text",
         ValueKind::Text(Rule::Host) => "host or address",
         ValueKind::Text(Rule::Module) => "Python module",
         ValueKind::Text(Rule::Identifier | Rule::Member) => "Python name",

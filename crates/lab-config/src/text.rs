@@ -18,6 +18,9 @@ pub(crate) struct Fault {
 /// Bytes of the longest socket path that fits `sun_path` on every system.
 const SOCKET_BYTES: usize = 103;
 
+/// Bytes of the longest tag.
+const TAG_BYTES: usize = 64;
+
 impl Rule {
     /// Description of such a text, for "expected …".
     pub(crate) fn what(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Rule {
             Rule::Member => "a name in Python, or several with dots between them",
             Rule::Path => "a path",
             Rule::Socket => "a path for a Unix socket",
+            Rule::Tag => "a tag",
         }
     }
 }
@@ -52,6 +56,11 @@ pub(crate) fn check(rule: Rule, text: &str) -> Result<(), Fault> {
         }
         Rule::Socket if text.len() > SOCKET_BYTES => fault("it is longer than 103 bytes"),
         Rule::Socket => Ok(()),
+        Rule::Tag if text.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control()) => {
+            fault("a tag is one word, without spaces and commas")
+        }
+        Rule::Tag if text.len() > TAG_BYTES => fault("it is longer than 64 bytes"),
+        Rule::Tag => Ok(()),
     }
 }
 
@@ -143,13 +152,18 @@ mod tests {
             (Rule::Socket, "/run/x.sock x", true),
             (Rule::Socket, "/run/x:y", false),
             (Rule::Socket, &long, false),
+            (Rule::Tag, "optics room-2 2.OG Größe a/b", true),
+            (Rule::Tag, "a,b a\u{1b}b", false),
+            (Rule::Tag, &long, false),
         ];
         for (rule, texts, right) in cases {
             for text in texts.split(' ') {
                 assert_eq!(check(rule, text).is_ok(), right, "{rule:?} {text}");
             }
         }
-        for rule in [Rule::Host, Rule::Module, Rule::Identifier, Rule::Path, Rule::Socket] {
+        for rule in
+            [Rule::Host, Rule::Module, Rule::Identifier, Rule::Path, Rule::Socket, Rule::Tag]
+        {
             assert!(check(rule, "").is_err());
         }
     }

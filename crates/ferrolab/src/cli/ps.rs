@@ -9,16 +9,19 @@ use super::output::print_json;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style, supervisor, table, up};
 use crate::paths::Paths;
-use crate::supervise::control::{Listing, ProcessRow, Request};
+use crate::supervise::control::{Listing, ProcessRow, Request, ServiceRow};
 
 /// List nameservers, daemons and services
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab ps\n  ferrolab ps --json | jq '.services[].uri'\n  \
-    ferrolab ps --watch")]
+    ferrolab ps --watch\n  ferrolab ps --tag optics")]
 pub(super) struct Arguments {
     /// Print one JSON object instead of tables
     #[arg(long)]
     json: bool,
+    /// Only services with this tag; several times for services that have all of them
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
     #[command(flatten)]
     watch: Watch,
 }
@@ -29,13 +32,25 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
-    let listing = runtime()?.block_on(async {
+    let mut listing = runtime()?.block_on(async {
         supervisor(paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
     })?;
-    if arguments.json {
-        print_json(&listing)?;
-    } else {
-        print(&listing);
+    if !arguments.tags.is_empty() {
+        listing.services.retain(|row| arguments.tags.iter().all(|tag| row.tags.contains(tag)));
+    }
+    match (arguments.json, arguments.tags.is_empty()) {
+        (true, _) => print_json(&listing)?,
+        (false, true) => print(&listing),
+        (false, false) if listing.services.is_empty() => {
+            println!(
+                "No service has the tag {}.",
+                table::for_terminal(&arguments.tags.join(" and "))
+            );
+        }
+        (false, false) => {
+            print_services(&listing.services);
+            print_lines(service_errors(&listing.services));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,10 +65,20 @@ pub(super) fn print(listing: &Listing) {
             println!();
         }
     }
-    // Most labs have no locks, and their tables are wide enough.
+    print_services(services);
+    if let Some(simulated) = up::simulated(listing) {
+        println!("\n{simulated}");
+    }
+    print_errors(listing);
+}
+
+fn print_services(services: &[ServiceRow]) {
+    // Most labs have no locks and no tags, and their tables are wide enough.
+    let has_tags = services.iter().any(|row| !row.tags.is_empty());
     let has_locks = services.iter().any(|row| row.report.lock.is_some());
     let mut headings = vec!["SERVICE", "STATUS", "DAEMON", "CALLS", "URI"];
     headings.extend(has_locks.then_some("LOCKED BY"));
+    headings.extend(has_tags.then_some("TAGS"));
     let mut shown = table::table(&headings);
     for row in services {
         let mut cells = vec![
@@ -68,13 +93,12 @@ pub(super) fn print(listing: &Listing) {
                 row.locked_by.as_deref().map_or_else(|| "-".to_owned(), table::for_terminal);
             cells.push(Cell::new(owner));
         }
+        if has_tags {
+            cells.push(Cell::new(table::for_terminal(&row.tags.join(", "))));
+        }
         shown.add_row(cells);
     }
     table::print(&shown);
-    if let Some(simulated) = up::simulated(listing) {
-        println!("\n{simulated}");
-    }
-    print_errors(listing);
 }
 
 fn print_processes(heading: &str, rows: &[ProcessRow]) {
@@ -98,11 +122,19 @@ fn print_errors(listing: &Listing) {
         Some(format!("{} {}: {}", kind.word(), row.name, row.error.as_ref()?))
     });
     let mut errors: Vec<String> = processes.collect();
-    errors.extend(
-        listing.services.iter().filter_map(|row| {
-            Some(format!("service {}: {}", row.name, row.report.error.as_ref()?))
-        }),
-    );
+    errors.extend(service_errors(&listing.services));
+    print_lines(errors);
+}
+
+fn service_errors(services: &[ServiceRow]) -> Vec<String> {
+    let errors = services
+        .iter()
+        .filter_map(|row| Some(format!("service {}: {}", row.name, row.report.error.as_ref()?)));
+    errors.collect()
+}
+
+/// Prints lines below a table.
+fn print_lines(errors: Vec<String>) {
     if !errors.is_empty() {
         println!();
     }

@@ -62,6 +62,8 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
     let new = new.clone();
     let is_native = [old, &new].iter().any(|one| matches!(one.target, Target::Native(_)));
     let of_any = Service {
+        // Only the supervisor shows them.
+        tags: new.tags,
         call_timeout: new.call_timeout,
         on_timeout: new.on_timeout,
         call_log: new.call_log,

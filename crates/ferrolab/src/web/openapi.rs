@@ -17,7 +17,7 @@ const FETCHED: usize = 8;
 
 /// The paths that are the same in every lab: method, path, and a sentence.
 const PATHS: [(&str, &str, &str); 16] = [
-    ("get", "/api/lab", "Everything that the lab has, as it is now."),
+    ("get", "/api/lab", "Everything that the lab has, as it is now; `tag`: only services with it."),
     ("get", "/api/services/{name}", "One service, with its card."),
     ("post", "/api/services/{name}/lock", "Takes the lock for this browser: `user`, `wait`."),
     ("post", "/api/services/{name}/unlock", "Gives the lock back."),

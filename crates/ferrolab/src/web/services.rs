@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
 use lab_config::did_you_mean;
 use remote::{Location, Uri};
@@ -20,13 +20,22 @@ use crate::supervise::control::ServiceRow;
 /// Longest wait of a request for a daemon that starts.
 const START_WAIT: Duration = Duration::from_secs(2);
 
-/// `GET /api/lab`
+/// `GET /api/lab`; with `?tag=` only services that have the tag, or all of several.
 pub(super) async fn lab(
     State(shared): State<Arc<Shared>>,
+    Query(wanted): Query<Vec<(String, String)>>,
     Extension(session): Extension<Arc<BrowserSession>>,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
     let mut lab = shared.lab.to_json();
+    let tags: Vec<&String> =
+        wanted.iter().filter(|(key, _)| key == "tag").map(|(_, tag)| tag).collect();
+    if let Some(JsonValue::Array(rows)) = lab.get_mut("services").filter(|_| !tags.is_empty()) {
+        rows.retain(|row| {
+            let own = row["tags"].as_array();
+            tags.iter().all(|tag| own.is_some_and(|own| own.iter().any(|one| one == tag.as_str())))
+        });
+    }
     let readonly = shared.guard.readonly().filter(|_| session.login_token().is_none());
     lab.insert("readonly".to_owned(), readonly.is_some().into());
     lab.insert("readonly_reason".to_owned(), readonly.into());

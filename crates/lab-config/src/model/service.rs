@@ -27,6 +27,9 @@ pub struct Service {
     pub arguments: Arguments,
     /// The text that people read in the nameserver.
     pub description: String,
+    /// Words by which people group and find it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// How long an instance lives.
     pub instancemode: InstanceMode,
     /// The daemon that hosts it.

@@ -68,6 +68,13 @@ pub(crate) static SERVICE: Section = Section {
             doc: "What people read in the nameserver.",
         },
         Field {
+            key: "tags",
+            kind: ValueKind::List(Rule::Tag),
+            default: "[]",
+            example: "[optics, cryo]",
+            doc: "Words by which people group and find it, in `ferrolab ps --tag` and on the page.",
+        },
+        Field {
             key: "instancemode",
             kind: ValueKind::Choice(&["session", "single", "percall", "class"]),
             default: "session",

@@ -134,4 +134,6 @@ pub(crate) enum Rule {
     Path,
     /// A path that fits a Unix socket.
     Socket,
+    /// A word by which services are grouped.
+    Tag,
 }

@@ -302,6 +302,9 @@ pub(crate) struct ServiceRow {
     /// The description in its configuration.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) description: String,
+    /// Words by which people group and find it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tags: Vec<String>,
     /// The key of its configuration that has the instrument's address: `parameters`, or
     /// `arguments` where only that is used.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -393,6 +393,7 @@ fn service_row(service: &Service, status: Option<&EntryStatus>) -> ServiceRow {
         name: name.clone(),
         daemon: daemon.clone(),
         description: service.description.clone(),
+        tags: service.tags.clone(),
         address_key: service.address_key().to_owned(),
         simulated: service.simulated,
         locked_by: owner.map(|owner| owner.name()),

@@ -215,7 +215,7 @@ fn service(row: &ServiceRow, restarts: u32, calls: Vec<CallJson>) -> ServiceJson
         calls,
         restarts,
         driver: report.driver.as_ref().and_then(|driver| serde_json::to_value(driver).ok()),
-        tags: Vec::new(),
+        tags: row.tags.clone(),
     }
 }
 

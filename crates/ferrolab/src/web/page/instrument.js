@@ -2,7 +2,7 @@
 
 import { breakLock, lockService, readLog, readService, unlockService } from "./api.js";
 import { MethodForm, PropertyLine } from "./form.js";
-import { LockLine, isMine } from "./lab.js";
+import { LockLine, Tags, isMine } from "./lab.js";
 import { live } from "./live.js";
 import { LogLines } from "./lists.js";
 import { Age, Chip, Dialog, Failure, SeriesValue, Table } from "./parts.js";
@@ -113,6 +113,7 @@ export function InstrumentView({ name }) {
   return html`
     <h1>${name} <${Chip} state=${row.state} /></h1>
     ${row.description && html`<p class="quiet">${row.description}</p>`}
+    <${Tags} tags=${row.tags} />
     ${card?.doc && html`<p class="doc">${card.doc}</p>`}
     ${row.error && html`<p class="message bad">${row.error}</p>`}
     <div class="columns"><div>

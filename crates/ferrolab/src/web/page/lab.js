@@ -12,7 +12,7 @@ const FILTERS = {
 };
 const GROUPS = {
   daemon: ["by daemon", (row) => [row.daemon]],
-  tag: ["by tag", (row) => (row.tags?.length ? row.tags : ["without a tag"])],
+  tag: ["by tag", (row) => (row.tags?.length ? [...new Set(row.tags)] : ["without a tag"])],
 };
 /** Values that a card shows; its instrument's view shows all. */
 const SHOWN_VALUES = 8;
@@ -30,7 +30,15 @@ export function LockLine({ row }) {
       owner.away ? ", who is away" : ""}${waiting.length ? `, ${waiting.length} waiting` : ""}</span></p>`;
 }
 
-function InstrumentCard({ name }) {
+/** The tags of an instrument; each is a button where `onTag` is given. */
+export function Tags({ tags, onTag }) {
+  if (!tags?.length) return null;
+  return html`<p class="tags">${tags.map((tag) => (onTag
+    ? html`<button type="button" class="tag" aria-label=${`Filter by tag ${tag}`} onClick=${() => onTag(tag)}>${tag}</button>`
+    : html`<span class="tag">${tag}</span>`))}</p>`;
+}
+
+function InstrumentCard({ name, onTag }) {
   useTopic(live, `service ${name}`);
   const row = live.services.get(name);
   if (!row) return null;
@@ -38,6 +46,7 @@ function InstrumentCard({ name }) {
   return html`<article class=${`card ${row.state === "running" ? "" : "away"}`} aria-label=${name}>
     <h3><a href=${serviceLink(name)}>${name}</a> <${Chip} state=${row.state} /></h3>
     ${row.description && html`<p class="quiet">${row.description}</p>`}
+    <${Tags} tags=${row.tags} onTag=${onTag} />
     ${row.error && html`<p class="trouble">${row.error}</p>`}
     <${LockLine} row=${row} />
     ${(row.calls ?? []).slice(0, 3).map((call) => html`<p class="call">▸ ${call.member}
@@ -71,16 +80,20 @@ export function LabView() {
   const [search, setSearch] = useState("");
   const [filter, setFilter] = useState("all");
   const [group, setGroup] = useState("daemon");
+  const [tag, setTag] = useState("");
   useTopic(live, filter === "all" ? "lab" : "services");
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
-  const rows = [...live.services.values()].filter((row) => FILTERS[filter][1](row) && matches(row, words));
+  const tags = [...new Set([...live.services.values()].flatMap((row) => row.tags ?? []))].sort();
+  const hasTag = (row) => !tag || (row.tags ?? []).includes(tag);
+  const rows = [...live.services.values()]
+    .filter((row) => FILTERS[filter][1](row) && hasTag(row) && matches(row, words));
   const groups = useMemo(() => {
     const found = new Map();
     for (const row of rows) {
       for (const title of GROUPS[group][1](row)) found.set(title, [...(found.get(title) ?? []), row]);
     }
     return [...found].sort(([one], [other]) => one.localeCompare(other));
-  }, [rows.map((row) => row.name).join("\n"), group]);
+  }, [rows.map((row) => `${row.name} ${row.daemon} ${(row.tags ?? []).join()}`).join("\n"), group]);
   const choice = (label, value, set, options) => html`<label>${label}
     <select value=${value} onChange=${(event) => set(event.target.value)}>${
       Object.entries(options).map(([key, [title]]) => html`<option value=${key}>${title}</option>`)}</select></label>`;
@@ -91,14 +104,17 @@ export function LabView() {
     <form class="bar" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label class="grows"><span class="hidden">Search instruments</span><input id="search" type="search"
         placeholder="Search instruments ( / )" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
-      ${choice("Show", filter, setFilter, FILTERS)} ${choice("Group", group, setGroup, GROUPS)}
+      ${choice("Show", filter, setFilter, FILTERS)}
+      ${(tags.length > 0 || tag) && html`<label>Tag <select value=${tag} onChange=${(event) => setTag(event.target.value)}>
+        <option value="">any</option>${[...new Set([...tags, tag])].filter(Boolean).map((one) => html`<option>${one}</option>`)}</select></label>`}
+      ${choice("Group", group, setGroup, GROUPS)}
     </form>
     ${rows.length === 0 && html`<p class="quiet">${live.services.size
       ? "No instrument matches." : "No instrument is configured: see `ferrolab config`."}</p>`}
     ${groups.map(([title, members]) => html`<section key=${title} aria-label=${title}>
       <h2>${title} ${group === "daemon" && live.daemons.get(title) && live.daemons.get(title).state !== "running"
         ? html`<${Chip} state=${live.daemons.get(title).state} />` : ""}</h2>
-      <div class="cards">${members.map((row) => html`<${InstrumentCard} key=${row.name} name=${row.name} />`)}</div>
+      <div class="cards">${members.map((row) => html`<${InstrumentCard} key=${row.name} name=${row.name} onTag=${setTag} />`)}</div>
     </section>`)}
     <${Processes} />`;
 }
