@@ -272,6 +272,23 @@ def test_a_form_keeps_its_texts_while_its_instrument_is_away(tab):
         assert field(form, "value").input_value() == "'kept'"
 
 
+def test_the_log_and_the_calls_are_filtered(page, lab):
+    lab.run("call", "lab.typed", "fail", "for the log", check=False)
+    page.get_by_role("link", name="Log", exact=True).click()
+    page.get_by_label("Service").select_option("lab.broken")
+    sources = lambda: set(page.locator(".log .source").all_inner_texts())
+    wait_for(lambda: sources() == {"lab.broken"}, NEVER, "lines of one service")
+    page.get_by_label("Service").select_option("")
+    page.get_by_label("At least").select_option("error")
+    levels = lambda: set(page.locator(".log .level").all_inner_texts())
+    wait_for(lambda: levels() == {"ERROR"}, NEVER, "errors alone")
+    page.get_by_role("link", name="Calls", exact=True).click()
+    logged = page.locator(".scrolls[aria-label='Calls in the call log']")
+    logged.get_by_role("cell", name="fail", exact=True).first.wait_for()
+    page.get_by_label("Service").select_option("lab.meter")
+    logged.get_by_role("cell", name="fail", exact=True).first.wait_for(state="detached")
+
+
 def test_hostile_texts_are_texts(page, lab):
     at(page, "lab.hostile")
     for number in range(6):

@@ -106,7 +106,7 @@ export function LabView() {
         placeholder="Search instruments ( / )" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       ${choice("Show", filter, setFilter, FILTERS)}
       ${(tags.length > 0 || tag) && html`<label>Tag <select value=${tag} onChange=${(event) => setTag(event.target.value)}>
-        <option value="">any</option>${[...new Set([...tags, tag])].filter(Boolean).map((one) => html`<option>${one}</option>`)}</select></label>`}
+        <option value="">any</option>${[...new Set([...tags, tag])].filter(Boolean).map((one) => html`<option value=${one}>${one}</option>`)}</select></label>`}
       ${choice("Group", group, setGroup, GROUPS)}
     </form>
     ${rows.length === 0 && html`<p class="quiet">${live.services.size

@@ -34,7 +34,7 @@ export function CallsView() {
     <section aria-labelledby="past"><h2 id="past">Logged</h2>
       <form class="bar" onSubmit=${(event) => event.preventDefault()}><label>Service
         <select value=${service} onChange=${(event) => setService(event.target.value)}><option value="">all</option>
-          ${[...live.services.keys()].map((name) => html`<option>${name}</option>`)}</select></label>
+          ${[...live.services.keys()].map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <button class="plain" onClick=${past.again}>Read again</button></form>
       <${Failure} error=${past.error} />
       <${Table} caption="Calls in the call log" head=${["time", "service", "member", "by", "took", "outcome"]}
@@ -93,7 +93,7 @@ export function LogView() {
   const lines = [...read, ...live.newLines.filter(isMeant)].slice(-2 * LOG_LINES);
   const select = (label, value, set, options) => html`<label>${label} <select value=${value}
     onChange=${(event) => set(event.target.value)}><option value="">all</option>${options.map((option) =>
-      html`<option>${option}</option>`)}</select></label>`;
+      html`<option value=${option}>${option}</option>`)}</select></label>`;
   return html`<h1>Log</h1>
     <form class="bar" onSubmit=${(event) => event.preventDefault()}>
       ${select("Service", service, setService, [...live.services.keys()])}
