@@ -9,8 +9,9 @@ import threading
 
 import Pyro5.errors
 import pytest
-from harness import NEVER, wait_for
+from harness import NEVER, free_port, wait_for
 from harness.holder import Holder
+from harness.outcome import proxy
 
 CONFIGURATION = """\
 version: "1.0"
@@ -55,6 +56,9 @@ class Instrument:
 
     def stop(self):
         self.stopped = True
+
+    def well(self):
+        return not os.path.exists(os.path.join(os.path.dirname(__file__), "unwell"))
 """
 
 
@@ -110,12 +114,11 @@ def moving(lab, service):
         thread.join(NEVER)
 
 
-def edited(lab, **services):
+def edited(lab, text=CONFIGURATION, **services):
     """The configuration with more settings for some services, taken over without a reload."""
-    text = CONFIGURATION
     for name, settings in services.items():
         text = text.replace(f"lab.{name}: {{", f"lab.{name}: {{{settings}, ")
-    lab.config(text, folder=str(lab.files))
+    lab.config(text, folder=str(lab.files), ns_port=getattr(lab, "ns_port", 0))
 
 
 def test_a_restart_of_one_service_leaves_all_else_alone(running):
@@ -161,7 +164,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_a_held_lock_and_a_running_call_stop_a_command_that_would_end_them(running, words):
-    edited(running, stage="description: moved")
+    edited(running, stage="start: eager")
     before = daemons(running)
     with running.proxy("lab.stage") as locked:
         locked.lock("ada")
@@ -178,7 +181,7 @@ def test_a_held_lock_and_a_running_call_stop_a_command_that_would_end_them(runni
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_wait_waits_until_it_is_free_and_ctrl_c_ends_the_wait(running, words):
-    edited(running, stage="description: moved")
+    edited(running, stage="start: eager")
     before = daemons(running)
     with moving(running, "lab.stage") as (end, outcome):
         waiting = running.start(*words, "--wait")
@@ -249,10 +252,59 @@ def test_limits_timeouts_and_aborts_change_without_the_daemon(running):
         assert locked.lock_info()["user"] == "ada"
 
 
+def series(lab):
+    rows = json.loads(lab.run("values", "--json").stdout)
+    return {(row["service"], row["member"]): row for row in rows}
+
+
+NAMED = CONFIGURATION.replace("daemons:", "nameservers: {local: {host: localhost, ns_port: $ns_port}}\ndaemons:", 1)
+NAMED = NAMED.replace("lab.stage: {", "lab.stage: {nameservers: [local], ").replace("launch: {", "launch: {nameservers: [local], ")
+POLLED = "members: {read: {poll: 100ms, keep: 1h}, version: {keep: 1h}}, description: the long one"
+
+
+def test_polls_health_and_descriptions_change_without_a_restart(lab):
+    """A client has the lock meanwhile: a restart of its daemon would be refused."""
+    (lab.files / "instrument.py").write_text(DRIVER)
+    lab.ns_port = free_port()
+    edited(lab, NAMED)
+    lab.up()
+    before, stage = daemons(lab), pids(lab, "lab.stage")
+    nameserver = f"PYRO:Pyro.NameServer@localhost:{lab.ns_port}"
+    with lab.proxy("lab.stage") as client, lab.proxy("lab.cam") as owner, proxy(nameserver) as names:
+        assert owner.lock("ada")
+        edited(lab, NAMED, stage=POLLED, cam="health: {method: well, every: 100ms}")
+        assert "Changed without a restart: daemon bench" in lab.run("reload").stdout
+        wait_for(lambda: series(lab)["lab.stage", "read"]["quality"] == "good", NEVER, "a poll")
+        assert series(lab)["lab.stage", "version"]["value"] is None
+        assert client.version() == 1
+        wait_for(lambda: series(lab)["lab.stage", "version"]["value"] == 1, NEVER, "what a client has read")
+        card = json.loads(lab.run("describe", "lab.stage", "--json").stdout)["members"]
+        assert card["read"]["series"] == {"poll": 0.1, "keep": 3600.0, "deadband": None}
+        tags = lambda: names.lookup("lab.stage", return_metadata=True)[1]
+        wait_for(lambda: tags() == {"the long one"}, NEVER, "the description")
+        assert pids(lab, "lab.stage") == stage and daemons(lab) == before
+        owner.unlock()
+        (lab.files / "unwell").touch()
+        wait_for(lambda: lab.entry("services", "lab.cam")["status"] == "unwell", NEVER, "a failed check")
+        # All of it goes again; numbers of samples go on where it comes back.
+        number = series(lab)["lab.stage", "read"]["seq"]
+        edited(lab, NAMED)
+        assert "Changed without a restart: daemon bench" in lab.run("reload").stdout
+        wait_for(lambda: lab.entry("services", "lab.cam")["status"] == "running", NEVER, "no checks")
+        wait_for(lambda: not tags(), NEVER, "no description")
+        assert series(lab) == {}
+        edited(lab, NAMED, stage="members: {read: {poll: 50ms}}")
+        lab.run("reload")
+        read = lambda: series(lab)["lab.stage", "read"]
+        wait_for(lambda: read()["quality"] == "good" and read()["poll"] == 0.05, NEVER, "another poll")
+        assert read()["seq"] > number
+        assert pids(lab, "lab.stage") == stage and daemons(lab) == before
+
+
 def test_a_change_that_a_running_daemon_cannot_take_up_restarts_it(running):
     turns = running.entry("daemons", "turns")["pid"]
     bench = running.entry("daemons", "bench")["pid"]
-    for settings in ({"stage": "description: moved"}, {"cam": "isolate: true"}):
+    for settings in ({"stage": "start: eager"}, {"cam": "isolate: true"}):
         edited(running, **settings)
         assert "Restarted: daemon bench" in running.run("reload").stdout
         assert running.entry("daemons", "bench")["pid"] != bench

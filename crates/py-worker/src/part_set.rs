@@ -107,6 +107,13 @@ impl PartSet {
         }
     }
 
+    /// Lays the facts of the worker's specification over the cards of the parts.
+    pub(crate) fn lay_facts(&self) {
+        for part in self.parts.values() {
+            part.lay_facts();
+        }
+    }
+
     /// Sets the phase that all services of the worker have.
     pub(crate) fn set_all(&self, phase: &ServicePhase) {
         for part in self.parts.values() {

@@ -62,6 +62,15 @@ impl WorkerSet {
         orders.send(WorkerRestart { spec, reason, begun }).is_ok() && answer.await.is_ok()
     }
 
+    /// Takes up what the specification of a worker says of its services' members, for their cards
+    /// and limits; its process goes on.
+    pub fn take_facts(&self, spec: &WorkerSpec) {
+        let is_of = |service: &&Service| spec.services.iter().any(|one| one.name == service.name());
+        for service in self.services.iter().filter(is_of) {
+            service.take_facts(spec);
+        }
+    }
+
     /// The services as objects, under their ids. They can be called at once: a call waits a moment
     /// for a worker that is starting.
     pub fn objects(&self) -> Vec<(String, Arc<dyn Object>)> {

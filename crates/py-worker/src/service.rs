@@ -114,6 +114,19 @@ impl Service {
         self.inner.card.set_facts(facts);
     }
 
+    /// Takes up what the worker's new specification says of the members, at once. The worker's
+    /// parts follow when its supervisor has heard of it.
+    pub(crate) fn take_facts(&self, spec: &WorkerSpec) {
+        self.inner.worker.set_facts(spec.clone());
+        self.lay_facts();
+    }
+
+    /// Lays the facts of the worker's specification over the card.
+    pub(crate) fn lay_facts(&self) {
+        let facts = member_facts(&self.inner.worker.spec(), &self.inner.owner, &self.inner.name);
+        self.inner.card.lay_facts(&self.inner.name, facts);
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.inner.name
     }

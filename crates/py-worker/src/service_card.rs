@@ -21,6 +21,8 @@ pub(crate) struct ServiceCard {
 
 #[derive(Debug, Default)]
 struct Known {
+    /// The card without the configuration's facts.
+    described: Option<Card>,
     card: Option<Arc<Card>>,
     limits: Option<Arc<ValueLimits>>,
 }
@@ -35,14 +37,27 @@ impl ServiceCard {
         *self.facts.write().unwrap_or_else(PoisonError::into_inner) = facts;
     }
 
+    /// Takes other facts from the configuration, which count at once.
+    pub(crate) fn lay_facts(&self, service: &str, facts: Vec<MemberFacts>) {
+        self.set_facts(facts);
+        let described = self.known.read().unwrap_or_else(PoisonError::into_inner).described.clone();
+        if let Some(described) = described {
+            self.seal(service, described);
+        }
+    }
+
     /// Takes the card that a worker has made.
     pub(crate) fn update(&self, service: &str, members: &Metadata, card: Option<Card>) {
+        self.seal(service, card.unwrap_or_else(|| card_of_names(members)));
+    }
+
+    fn seal(&self, service: &str, described: Card) {
         let facts = self.facts.read().unwrap_or_else(PoisonError::into_inner);
-        let card = card.unwrap_or_else(|| card_of_names(members)).with_facts(&*facts).seal();
+        let card = described.clone().with_facts(&*facts).seal();
         let limits = ValueLimits::of(service, &card, &facts).map(Arc::new);
         drop(facts);
         let is_limited = limits.is_some();
-        let known = Known { card: Some(Arc::new(card)), limits };
+        let known = Known { described: Some(described), card: Some(Arc::new(card)), limits };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
         self.is_limited.store(is_limited, Ordering::Release);
     }

@@ -255,6 +255,7 @@ impl WorkerSupervisor {
                     self.load(&run, &attempts.take_overdue(Instant::now()));
                 }
                 () = run.wanted.notified() => run.refill(),
+                () = self.worker.has_other_facts() => self.parts.lay_facts(),
                 () = sleep_until(watchdog.next()) => {
                     let now = Instant::now();
                     match watchdog.look(now) {

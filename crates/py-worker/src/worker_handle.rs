@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::sessions::Sessions;
 use crate::spec::{WorkerSpec, program_path};
@@ -18,6 +18,8 @@ pub(crate) struct WorkerHandle {
     changes: Arc<watch::Sender<u64>>,
     /// The path of the interpreter, as the last worker that has started knew it.
     interpreter: Mutex<Option<String>>,
+    /// The services' members have other facts than before.
+    other_facts: Notify,
 }
 
 impl WorkerHandle {
@@ -34,6 +36,7 @@ impl WorkerHandle {
             retries: sender,
             changes,
             interpreter: Mutex::default(),
+            other_facts: Notify::new(),
         };
         (Arc::new(worker), retries)
     }
@@ -46,6 +49,17 @@ impl WorkerHandle {
     /// Sets what the worker is started with from now on.
     pub(crate) fn set_spec(&self, spec: WorkerSpec) {
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
+    }
+
+    /// The same, of a worker that goes on; its supervisor is told.
+    pub(crate) fn set_facts(&self, spec: WorkerSpec) {
+        self.set_spec(spec);
+        self.other_facts.notify_one();
+    }
+
+    /// Waits until the services' members have other facts.
+    pub(crate) async fn has_other_facts(&self) {
+        self.other_facts.notified().await;
     }
 
     /// The interpreter: its path, or what the configuration calls it until it has started once.

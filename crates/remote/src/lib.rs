@@ -304,7 +304,7 @@ pub use object::{
     MethodCall, Object, Operation, Reply, ReplyBody, Request, RequestMemory, SafeState,
     SafeStateReached, StartCheck,
 };
-pub use observed::{ResultObserver, observed};
+pub use observed::{Observation, ResultObserver, observed};
 pub use serialized::Serialized;
 pub use session::{OwnCallReason, Peer, Session};
 pub use tls::{

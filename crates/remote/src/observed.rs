@@ -1,11 +1,12 @@
 //! An object whose results of certain members are shown to an observer: values that clients read
 //! anyway.
 //!
-//! Only an object with such members is wrapped, so that others are called as before. The entries of
-//! a batch are looked at like calls; calls with arguments are not.
+//! The entries of a batch are looked at like calls; calls with arguments are not. Which members are
+//! looked at may change while the object is served.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use wire::exception::{Exception, unwrap_from_batch};
 use wire::value::Value;
@@ -17,27 +18,25 @@ use crate::object::{
 use crate::session::Session;
 
 /// An observer of results, called with a member's name and its value. It must not wait.
-pub type ResultObserver = Arc<dyn Fn(&str, &Value) + Send + Sync>;
+pub type ResultObserver = Box<dyn Fn(&str, &Value) + Send + Sync>;
 
-/// `object`, with the values of these members shown to `observer`: of properties that are read, and
-/// of methods that are called without arguments.
-pub fn observed(
-    object: Arc<dyn Object>,
-    members: HashSet<String>,
+/// The members of one object that are looked at, and the observer of their values. A call of an
+/// object without such members costs an atomic load.
+pub struct Observation {
+    has_members: AtomicBool,
+    members: RwLock<HashSet<String>>,
     observer: ResultObserver,
-) -> Arc<dyn Object> {
-    Arc::new(ObservedObject { object, watch: Arc::new(Watch { members, observer }) })
+}
+
+/// `object`, with the values of the observed members shown: of properties that are read, and of
+/// methods that are called without arguments.
+pub fn observed(object: Arc<dyn Object>, observation: &Arc<Observation>) -> Arc<dyn Object> {
+    Arc::new(ObservedObject { object, observation: Arc::clone(observation) })
 }
 
 struct ObservedObject {
     object: Arc<dyn Object>,
-    watch: Arc<Watch>,
-}
-
-/// The members that are looked at, and the observer of their values.
-struct Watch {
-    members: HashSet<String>,
-    observer: ResultObserver,
+    observation: Arc<Observation>,
 }
 
 /// The looked-at members whose values a result holds.
@@ -47,23 +46,35 @@ enum Shown {
     Entries(Vec<Option<String>>),
 }
 
-impl Watch {
+impl Observation {
+    /// An observation of no member.
+    pub fn new(observer: ResultObserver) -> Arc<Self> {
+        let (has_members, members) = (AtomicBool::new(false), RwLock::default());
+        Arc::new(Observation { has_members, members, observer })
+    }
+
+    /// Sets the members that are looked at.
+    pub fn set_members(&self, members: HashSet<String>) {
+        let mut known = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        self.has_members.store(!members.is_empty(), Ordering::Relaxed);
+        *known = members;
+    }
+
     /// The members that an operation reads; `None` where it reads none that is looked at.
     fn shown(&self, operation: &Operation) -> Option<Shown> {
+        if !self.has_members.load(Ordering::Relaxed) {
+            return None;
+        }
+        let members = self.members.read().unwrap_or_else(PoisonError::into_inner);
         match operation {
-            Operation::GetAttr(name) => self.members.get(name).cloned().map(Shown::One),
-            Operation::Call(call) => self.read_by(call).map(Shown::One),
+            Operation::GetAttr(name) => members.get(name).cloned().map(Shown::One),
+            Operation::Call(call) => read_by(call, &members).map(Shown::One),
             Operation::Batch(calls) => {
-                let entries: Vec<_> = calls.iter().map(|call| self.read_by(call)).collect();
+                let entries: Vec<_> = calls.iter().map(|call| read_by(call, &members)).collect();
                 entries.iter().any(Option::is_some).then_some(Shown::Entries(entries))
             }
             Operation::SetAttr(..) | Operation::Blob(_) => None,
         }
-    }
-
-    fn read_by(&self, call: &MethodCall) -> Option<String> {
-        let is_plain = call.args.is_empty() && call.kwargs.is_empty();
-        self.members.get(&call.method).filter(|_| is_plain).cloned()
     }
 
     fn show(&self, shown: &Shown, result: &CallResult) {
@@ -94,19 +105,19 @@ impl Object for ObservedObject {
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        let Some(shown) = self.watch.shown(&request.operation) else {
+        let Some(shown) = self.observation.shown(&request.operation) else {
             return self.object.call(session, request);
         };
         match self.object.call(session, request) {
             Answer::Ready(result) => {
-                self.watch.show(&shown, &result);
+                self.observation.show(&shown, &result);
                 Answer::Ready(result)
             }
             Answer::Pending(call) => {
-                let watch = Arc::clone(&self.watch);
+                let observation = Arc::clone(&self.observation);
                 Answer::Pending(Box::pin(async move {
                     let result = call.await;
-                    watch.show(&shown, &result);
+                    observation.show(&shown, &result);
                     result
                 }))
             }
@@ -114,9 +125,16 @@ impl Object for ObservedObject {
     }
 
     fn for_batch(&self, session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {
-        let wrap = |object| -> Arc<dyn Object> {
-            Arc::new(ObservedObject { object, watch: Arc::clone(&self.watch) })
-        };
-        Ok(self.object.for_batch(session)?.map(wrap))
+        let own = self.object.for_batch(session)?;
+        match self.observation.has_members.load(Ordering::Relaxed) {
+            true => Ok(own.map(|object| observed(object, &self.observation))),
+            false => Ok(own),
+        }
     }
+}
+
+/// The looked-at member that a call without arguments reads.
+fn read_by(call: &MethodCall, members: &HashSet<String>) -> Option<String> {
+    let is_plain = call.args.is_empty() && call.kwargs.is_empty();
+    members.get(&call.method).filter(|_| is_plain).cloned()
 }

@@ -5,13 +5,14 @@
 //! raised is tried again here, too.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lab_config::{Health, Service, Start, Target};
 use py_worker::{ServiceStatus, WorkerSet};
 use remote::{Daemon, Exception, HealthCheck, OwnCall, OwnCallReason, OwnCaller};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,34 +28,92 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Services that are unwell, with the reasons.
 pub(super) type Unwell = BTreeMap<String, String>;
 
-/// Starts the checks that the services ask for; `unwell` has their outcomes.
-pub(super) fn start(
-    daemon: &Daemon,
-    services: &[Service],
-    workers: &Arc<WorkerSet>,
-    unwell: &watch::Sender<Unwell>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
-    for service in services {
-        let is_eager = service.start == Start::Eager;
-        let health = match &service.health {
-            Some(health) => health.clone(),
-            None if is_eager => Health { method: None, every: None, replace: false },
-            None => continue,
+/// The checks of a daemon's services. A reload may change them.
+pub(super) struct HealthChecks {
+    daemon: Daemon,
+    workers: Arc<WorkerSet>,
+    unwell: watch::Sender<Unwell>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    patients: Mutex<BTreeMap<String, RunningChecks>>,
+}
+
+/// The checks of one service.
+struct RunningChecks {
+    health: Health,
+    end: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl HealthChecks {
+    /// Starts the checks that the services ask for; `unwell` has their outcomes.
+    pub(super) fn start(
+        daemon: &Daemon,
+        services: &[Service],
+        workers: &Arc<WorkerSet>,
+        unwell: &watch::Sender<Unwell>,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        let checks = HealthChecks {
+            daemon: daemon.clone(),
+            workers: Arc::clone(workers),
+            unwell: unwell.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            patients: Mutex::default(),
         };
-        let patient = Patient {
+        checks.change(services);
+        checks
+    }
+
+    /// Takes up another configuration of the services. A check that runs comes to its end first.
+    pub(super) fn change(&self, services: &[Service]) {
+        let mut patients = self.patients.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = services.iter().filter_map(|service| Some((service, checks_of(service)?)));
+        let wanted: Vec<(&Service, Health)> = wanted.collect();
+        let mut ended = BTreeMap::new();
+        for (name, running) in std::mem::take(&mut *patients) {
+            let is_same = |(service, health): &(&Service, Health)| {
+                service.name == name && *health == running.health
+            };
+            if wanted.iter().any(is_same) {
+                patients.insert(name, running);
+            } else {
+                running.end.cancel();
+                ended.insert(name, running);
+            }
+        }
+        for (service, health) in wanted {
+            if patients.contains_key(&service.name) {
+                continue;
+            }
+            let end = self.stop.child_token();
+            let before = ended.remove(&service.name).map(|running| running.task);
+            let patient = self.patient(service, health.clone());
+            let task = self.tasks.spawn(patient.follow(end.clone(), self.stop.clone(), before));
+            patients.insert(service.name.clone(), RunningChecks { health, end, task });
+        }
+    }
+
+    fn patient(&self, service: &Service, health: Health) -> Patient {
+        Patient {
             name: service.name.clone(),
             is_native: matches!(service.target, Target::Native(_)),
             every: health.every.unwrap_or(INTERVAL),
             health,
-            checker: daemon.own_caller(&service.name, OwnCallReason::HealthCheck),
-            workers: Arc::clone(workers),
-            unwell: unwell.clone(),
-        };
-        let stop = stop.clone();
-        tasks.spawn(async move { stop.run_until_cancelled(patient.follow()).await });
+            checker: self.daemon.own_caller(&service.name, OwnCallReason::HealthCheck),
+            workers: Arc::clone(&self.workers),
+            unwell: self.unwell.clone(),
+        }
     }
+}
+
+/// The checks that a service asks for.
+fn checks_of(service: &Service) -> Option<Health> {
+    let is_eager = service.start == Start::Eager;
+    let tries_constructor = Health { method: None, every: None, replace: false };
+    service.health.clone().or(is_eager.then_some(tries_constructor))
 }
 
 /// A service that is looked after.
@@ -69,28 +128,53 @@ struct Patient {
 }
 
 impl Patient {
-    /// Checks for ever; at once when a worker has loaded the service.
-    async fn follow(self) {
-        let mut changes = self.workers.changes();
-        loop {
-            while !self.is_loaded() {
-                if changes.changed().await.is_err() {
-                    return;
-                }
+    /// Checks after the checks `before`, until they are to end; at once when a worker has loaded
+    /// the service. A check is broken off only by the daemon's stop.
+    async fn follow(
+        self,
+        end: CancellationToken,
+        stop: CancellationToken,
+        before: Option<JoinHandle<()>>,
+    ) {
+        let checks = async {
+            if let Some(before) = before {
+                let _ = before.await;
             }
-            if self.health.method.is_some() || self.is_broken() {
-                self.check().await;
-            }
-            let next = Instant::now() + self.every;
-            loop {
-                tokio::select! {
-                    () = sleep_until(next) => break,
-                    // The next worker has another instance.
-                    changed = changes.changed() => if changed.is_err() { return },
+            let mut changes = self.workers.changes();
+            while end.run_until_cancelled(self.loaded(&mut changes)).await == Some(true) {
+                if self.health.method.is_some() || self.is_broken() {
+                    self.check().await;
                 }
-                if !self.is_loaded() {
+                if end.run_until_cancelled(self.next(&mut changes)).await != Some(true) {
                     break;
                 }
+            }
+            self.unwell.send_if_modified(|unwell| unwell.remove(&self.name).is_some());
+        };
+        stop.run_until_cancelled(checks).await;
+    }
+
+    /// Waits until a worker has loaded the service; false if none will.
+    async fn loaded(&self, changes: &mut watch::Receiver<u64>) -> bool {
+        while !self.is_loaded() {
+            if changes.changed().await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Waits until the next check is due, or the worker has ended: the next one has another
+    /// instance. False if there are no workers any longer.
+    async fn next(&self, changes: &mut watch::Receiver<u64>) -> bool {
+        let next = Instant::now() + self.every;
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => return true,
+                changed = changes.changed() => if changed.is_err() { return false },
+            }
+            if !self.is_loaded() {
+                return true;
             }
         }
     }

@@ -16,8 +16,13 @@ use crate::host::access;
 use crate::host::alarms::{Acknowledgement, Alarms};
 use crate::host::child_report::Refusal;
 use crate::host::drivers::Drivers;
-use crate::host::worker_specs::{changed_workers, services_to_restart, specs};
-use crate::host::{call_rules, locks};
+use crate::host::health::HealthChecks;
+use crate::host::poll::Polls;
+use crate::host::registrar::ServiceTags;
+use crate::host::worker_specs::{
+    changed_workers, services_to_restart, specs, workers_with_other_series,
+};
+use crate::host::{call_rules, locks, service_tags};
 
 /// Message to a daemon process; JSON, in the supervisor's message line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +63,10 @@ pub(super) struct Orders<'a> {
     pub(super) drivers: &'a Drivers,
     /// None in a daemon without alarms.
     pub(super) alarms: Option<&'a Alarms>,
+    pub(super) polls: &'a Polls,
+    pub(super) health: &'a HealthChecks,
+    /// The tags of services in nameservers.
+    pub(super) tags: watch::Sender<ServiceTags>,
     pub(super) answered: watch::Sender<Answered>,
 }
 
@@ -111,7 +120,13 @@ impl Orders<'_> {
                 self.change_settings(part, &next);
                 // Known to be some, as asked above.
                 let workers = changed_workers(part, &next).unwrap_or_default();
+                for spec in workers_with_other_series(part, &next) {
+                    self.workers.take_facts(&spec);
+                }
                 *part = *next;
+                self.polls.change(&part.services);
+                self.health.change(&part.services);
+                self.tags.send_replace(service_tags(&part.services));
                 if let Some(alarms) = self.alarms {
                     alarms.change(&part.services).await;
                 }

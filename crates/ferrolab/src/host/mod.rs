@@ -53,10 +53,11 @@ use crate::host::address::address_from_here;
 use crate::host::alarms::Alarms;
 use crate::host::drivers::Drivers;
 use crate::host::feed::{FEED, Feed, FeedObject};
+use crate::host::health::HealthChecks;
 use crate::host::messages::{Answered, Orders};
 use crate::host::poll::Polls;
 use crate::host::registered_name::Name;
-use crate::host::registrar::LoadTls;
+use crate::host::registrar::{LoadTls, ServiceTags};
 use crate::host::report::Reporter;
 use crate::host::settings::settings;
 use crate::os::{self, Connections};
@@ -215,17 +216,21 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
 
     let (answered, answers) = watch::channel(Answered::default());
     let drivers = Drivers::new();
+    let tasks = TaskTracker::new();
+    let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
+    let stopping = lifeline.stopping();
+    let health = HealthChecks::start(&daemon, services, &workers, &health, &tasks, &stopping);
+    let (tags, tag_changes) = watch::channel(service_tags(services));
     let orders = Orders {
         daemon: daemon.clone(),
         workers: &workers,
         drivers: &drivers,
         alarms: alarms.as_ref(),
+        polls: &polls,
+        health: &health,
+        tags,
         answered,
     };
-    let tasks = TaskTracker::new();
-    let (serving_stop, names_stop) = (CancellationToken::new(), CancellationToken::new());
-    let stopping = lifeline.stopping();
-    health::start(&daemon, services, &workers, &health, &tasks, &stopping);
     polls.start(&daemon, &workers, &tasks, &stopping);
     let users = users.map(|folder| UserTable::open(folder).serve(&daemon));
     let _users = users.map(|users| AbortOnDropHandle::new(tokio::spawn(users)));
@@ -235,8 +240,14 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         if tokio::time::timeout(LOADING, workers.loaded()).await.is_err() {
             warn!("some drivers are still loading; going on without them");
         }
-        let mut registrations =
-            registrar::start(targets, &parts, config.reclaim_names, &tasks, &names_stop);
+        let mut registrations = registrar::start(
+            targets,
+            &parts,
+            &tag_changes,
+            config.reclaim_names,
+            &tasks,
+            &names_stop,
+        );
         let answered = registrations
             .wait_for(|report| report.values().all(|standing| standing.state.is_registered()));
         // A nameserver that does not answer is in the report, and is tried again for ever.
@@ -294,6 +305,15 @@ fn register_natives(
     }
 }
 
+/// The tags that services have in nameservers: their descriptions.
+fn service_tags(services: &[Service]) -> ServiceTags {
+    let tags = |service: &Service| {
+        let description = Some(service.description.clone());
+        Vec::from_iter(description.filter(|description| !description.is_empty()))
+    };
+    services.iter().map(|service| (service.name.clone(), tags(service))).collect()
+}
+
 /// The names to keep in each nameserver.
 fn names(
     daemon: &Daemon,
@@ -302,10 +322,9 @@ fn names(
     has_face: bool,
 ) -> BTreeMap<String, Vec<Name>> {
     let mut names: BTreeMap<String, Vec<Name>> = BTreeMap::new();
+    let tags = service_tags(&part.services);
     for service in &part.services {
-        let metadata = Vec::from_iter(
-            Some(service.description.clone()).filter(|description| !description.is_empty()),
-        );
+        let metadata = tags.get(&service.name).cloned().unwrap_or_default();
         for nameserver in &service.nameservers {
             names.entry(nameserver.clone()).or_default().push(Name {
                 name: service.name.clone(),

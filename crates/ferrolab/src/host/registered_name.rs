@@ -27,6 +27,11 @@ pub(crate) struct Name {
     pub(crate) metadata: Vec<String>,
 }
 
+fn sort(metadata: &mut Vec<String>) {
+    metadata.sort();
+    metadata.dedup();
+}
+
 /// A name and what has become of it.
 #[derive(Debug)]
 pub(super) struct RegisteredName {
@@ -52,14 +57,26 @@ enum NamePhase {
 
 impl RegisteredName {
     pub(super) fn new(mut name: Name) -> Self {
-        name.metadata.sort();
-        name.metadata.dedup();
+        sort(&mut name.metadata);
         let is_everywhere = name.uri.is_everywhere();
         RegisteredName { name, is_everywhere, phase: NamePhase::New, rival: None }
     }
 
     pub(super) fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// Sets the tags, in the place of those that it has.
+    pub(super) fn set_metadata(&mut self, mut metadata: Vec<String>) {
+        sort(&mut metadata);
+        if metadata == self.name.metadata {
+            return;
+        }
+        self.name.metadata = metadata;
+        if matches!(self.phase, NamePhase::Registered) {
+            // Only a name that is claimed gets its tags.
+            self.phase = NamePhase::New;
+        }
     }
 
     pub(super) fn is_everywhere(&self) -> bool {

@@ -114,12 +114,16 @@ impl State {
     }
 }
 
+/// The tags of services, by name.
+pub(crate) type ServiceTags = BTreeMap<String, Vec<String>>;
+
 /// Starts to keep `names` registered, and to take back those that somebody else overwrites if
-/// `reclaim` says so. The names of parts are kept wherever their service's name is. The receiver
-/// tells how it stands.
+/// `reclaim` says so. The names of parts are kept wherever their service's name is; `tags` may change.
+/// The receiver tells how it stands.
 pub(crate) fn start(
     names: BTreeMap<String, (Target, Vec<Name>)>,
     parts: &watch::Receiver<PartIds>,
+    tags: &watch::Receiver<ServiceTags>,
     reclaim: bool,
     tasks: &TaskTracker,
     stop: &CancellationToken,
@@ -137,6 +141,7 @@ pub(crate) fn start(
             has_tls: false,
             names: names.into_iter().map(RegisteredName::new).collect(),
             parts,
+            tags: tags.clone(),
             part_names: BTreeSet::new(),
             gone: Vec::new(),
             reclaim,
@@ -155,6 +160,7 @@ struct Registrar {
     has_tls: bool,
     names: Vec<RegisteredName>,
     parts: watch::Receiver<PartIds>,
+    tags: watch::Receiver<ServiceTags>,
     /// Those of `names` that are parts'.
     part_names: BTreeSet<String>,
     /// Names of parts that are there no longer, to be removed.
@@ -205,6 +211,7 @@ impl Registrar {
     /// Renews every name; what to report if all went well.
     async fn renew(&mut self) -> Result<State, Error> {
         self.follow_parts();
+        self.follow_tags();
         let has_leases = self.nameserver.has_leases().await?;
         // While there is no connection, all stays as it was told last.
         if self.names.iter().any(RegisteredName::is_everywhere) {
@@ -230,6 +237,19 @@ impl Registrar {
         let texts: Vec<String> =
             names.filter_map(|name| name.contested(title, self.reclaim, now)).collect();
         Ok(if texts.is_empty() { State::Registered } else { State::Contested(texts.join("; ")) })
+    }
+
+    /// Takes in the tags that the services have now.
+    fn follow_tags(&mut self) {
+        if !self.tags.has_changed().unwrap_or(false) {
+            return;
+        }
+        let tags = self.tags.borrow_and_update();
+        for name in &mut self.names {
+            if let Some(tags) = tags.get(&name.name().name) {
+                name.set_metadata(tags.clone());
+            }
+        }
     }
 
     /// Takes in the parts that the services have now.

@@ -7,6 +7,7 @@ use py_worker::{
     Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec,
     default_interpreter, group,
 };
+use remote::card::MemberFacts;
 use wire::value::Value;
 
 use crate::host::{alarms, member_facts, parameters};
@@ -46,7 +47,7 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
         if has_alarms {
             take_alarms(&mut old.members, &new.members);
         }
-        with_changes_in_place(&old, new) == *new
+        with_changes_in_place(&old, new, has_alarms) == *new
     };
     if !old.services.iter().zip(&new.services).all(may_stay) {
         return None;
@@ -58,7 +59,7 @@ pub(crate) fn services_to_restart(old: &DaemonPart, new: &DaemonPart) -> Option<
 
 /// A service with those settings of another one that a running daemon can take up: of its calls,
 /// its lock and its worker. A new setting is not among them until the daemon can.
-fn with_changes_in_place(old: &Service, new: &Service) -> Service {
+fn with_changes_in_place(old: &Service, new: &Service, has_alarms: bool) -> Service {
     let new = new.clone();
     let is_native = [old, &new].iter().any(|one| matches!(one.target, Target::Native(_)));
     let of_any = Service {
@@ -66,6 +67,8 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
         tags: new.tags,
         call_timeout: new.call_timeout,
         on_timeout: new.on_timeout,
+        description: new.description,
+        health: new.health,
         call_log: new.call_log,
         abort: new.abort,
         read_while_locked: new.read_while_locked,
@@ -80,7 +83,7 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
     if is_native {
         return of_any;
     }
-    let with_facts = |member| with_facts_in_place(old, member);
+    let with_facts = |member| with_facts_in_place(old, member, has_alarms);
     Service {
         target: new.target,
         parameters: new.parameters,
@@ -97,21 +100,28 @@ fn with_changes_in_place(old: &Service, new: &Service) -> Service {
 }
 
 /// A member with those facts of another one of its name that a running daemon can take up.
-fn with_facts_in_place(old: &Service, new: Member) -> Member {
+fn with_facts_in_place(old: &Service, new: Member, has_alarms: bool) -> Member {
     let known = old.members.iter().find(|known| known.name == new.name).cloned();
+    let known = known.unwrap_or_else(|| Member::named(&new.name));
     Member {
         value: new.value,
         arguments: new.arguments,
+        poll: new.poll,
+        keep: new.keep,
+        deadband: new.deadband,
         call_timeout: new.call_timeout,
         private: new.private,
-        ..known.unwrap_or_else(|| Member::named(&new.name))
+        alarms: if has_alarms { new.alarms } else { known.alarms.clone() },
+        ..known
     }
 }
 
 /// Gives members the alarms of the same ones in `new`.
 fn take_alarms(members: &mut [Member], new: &[Member]) {
-    for (member, new) in members.iter_mut().zip(new) {
-        member.alarms.clone_from(&new.alarms);
+    for member in members {
+        if let Some(new) = new.iter().find(|new| new.name == member.name) {
+            member.alarms.clone_from(&new.alarms);
+        }
     }
 }
 
@@ -122,8 +132,31 @@ pub(super) fn changed_workers(old: &DaemonPart, new: &DaemonPart) -> Option<Vec<
     let after = specs(&new.daemon, &new.services);
     let same = before.len() == after.len()
         && before.iter().zip(&after).all(|(before, after)| before.serves_as(after));
-    let changed = before.iter().zip(after).filter(|(before, after)| *before != after);
+    let changed = before.iter().zip(after);
+    let changed = changed.filter(|(before, after)| without_series(before) != without_series(after));
     same.then(|| changed.map(|(_, after)| after).collect())
+}
+
+/// The specifications of workers that go on, where their services have other facts about series.
+pub(super) fn workers_with_other_series(old: &DaemonPart, new: &DaemonPart) -> Vec<WorkerSpec> {
+    let before = specs(&old.daemon, &old.services);
+    let after = specs(&new.daemon, &new.services);
+    let changed = before.iter().zip(after).filter(|(before, after)| {
+        *before != after && without_series(before) == without_series(after)
+    });
+    changed.map(|(_, after)| after).collect()
+}
+
+/// A worker without the facts about series, which its process does not need.
+fn without_series(spec: &WorkerSpec) -> WorkerSpec {
+    let mut spec = spec.clone();
+    for service in &mut spec.services {
+        service.members.iter_mut().for_each(|fact| fact.series = None);
+        service.members.retain(|fact| {
+            *fact != MemberFacts { name: fact.name.clone(), ..MemberFacts::default() }
+        });
+    }
+    spec
 }
 
 /// The services that share a service's worker, and itself; none if it has no worker.
@@ -199,13 +232,15 @@ services:
     #[test]
     fn a_change_restarts_the_workers_that_it_concerns() {
         let together: &[&str] = &["cam", "stage"];
-        let cases: [(&str, &str, Option<&[&str]>); 20] = [
+        let cases: [(&str, &str, Option<&[&str]>); 24] = [
             ("stage: {", "stage: {arguments: [1], ", Some(together)),
             ("stage: {", "stage: {on_disconnect: [stop], ", Some(together)),
             ("shutter: {", "shutter: {python: {path: [/other]}, ", Some(&["shutter"])),
             ("[/drivers]", "[/other]", Some(&["cam", "shutter", "stage"])),
             ("shutter: {", "shutter: {lock_max_wait: 5, ", Some(&[])),
-            ("stage: {", "stage: {description: Stage, ", None),
+            ("stage: {", "stage: {description: Stage, ", Some(&[])),
+            ("stage: {", "stage: {members: {x: {poll: 1s, keep: 1d, deadband: 1%}}, ", Some(&[])),
+            ("stage: {", "stage: {members: {x: {poll: 1s, unit: V}}, ", Some(together)),
             ("stage: {", "stage: {call_timeout: 5, on_timeout: restart, ", Some(&[])),
             ("stage: {", "stage: {call_log: all, ", Some(&[])),
             (
@@ -215,7 +250,8 @@ services:
             ),
             ("stage: {", "stage: {members: {x: {maximum: 3}}, ", Some(together)),
             ("shutter: {", "shutter: {abort: [stop], ", Some(&["shutter"])),
-            ("shutter: {", "shutter: {health: read, ", None),
+            ("shutter: {", "shutter: {health: read, ", Some(&[])),
+            ("shutter: {", "shutter: {start: eager, ", None),
             ("stage: {", "stage: {isolate: true, ", None),
             ("stage: {", "stage: {python: {path: [/other]}, ", None),
             ("stage: {", "table: {", None),
@@ -224,6 +260,7 @@ services:
             ("port: 1", "port: 2", None),
             ("{above: 9}", "{above: 5}", Some(&[])),
             ("alarm: {above: 9}", "unit: V", None),
+            ("cam: {", "cam: {members: {x: {poll: 1s, alarm: {above: 5}}}, ", Some(&[])),
         ];
         for (from, to, expected) in cases {
             let changed = LAB.replace(from, to);

@@ -146,7 +146,18 @@ impl Feed {
         }
     }
 
-    /// Removes a series: the parts of its value have series now.
+    /// Sets what the configuration says of a series, which stands as it did.
+    pub(crate) fn set_facts(&self, row: SeriesRow) {
+        let key = (Arc::clone(&row.service), Arc::clone(&row.sample.member));
+        let mut state = self.state();
+        let known = state.series.get(&key).map(|series| series.row.time);
+        let row = SeriesRow { time: known.unwrap_or(row.time), ..row };
+        let series =
+            state.series.entry(key).or_insert_with(|| Series { row: row.clone(), last: None });
+        series.row = row;
+    }
+
+    /// Removes a series: the parts of its value have series now, or nothing reads it any longer.
     pub(crate) fn remove_series(&self, service: &Arc<str>, member: &Arc<str>) {
         self.state().series.remove(&(Arc::clone(service), Arc::clone(member)));
     }

@@ -3,7 +3,7 @@
 //! A poll is a call of the daemon itself ([`remote::OwnCaller`]): it takes its turn, waits for no
 //! lock and delays none. Each object is polled by one task, and the objects of a service in turn,
 //! so that no two polls of it run at a time. Values that clients read anyway feed the same series.
-//! Only services with `poll` or `keep` in their `members` have any of this.
+//! Only services with `poll` or `keep` in their `members` have any of this; a reload may change them.
 
 mod book;
 mod poller;
@@ -13,79 +13,140 @@ mod schedule;
 mod series;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lab_config::{Member, Service, Target};
 use py_worker::WorkerSet;
-use remote::{Daemon, Object, OwnCallReason, Value, observed};
-use tokio::sync::{Mutex, watch};
+use remote::{Daemon, Object, Observation, OwnCallReason, Value, observed};
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::host::feed::Feed;
 use book::{Book, PollTroubles};
 use poller::Poller;
-use series::{MemberSeries, Moment};
+use series::Moment;
 
 /// The polls of a daemon.
 pub(super) struct Polls {
     feed: Feed,
-    /// The objects that have series, by id: a service, or a part of one.
-    objects: BTreeMap<String, PolledObject>,
+    state: Mutex<State>,
     troubles: watch::Sender<PollTroubles>,
 }
 
-/// An object that has series.
+#[derive(Default)]
+struct State {
+    /// The services' names, and whether each is a built-in one.
+    services: Vec<(String, bool)>,
+    /// Objects that are served or have series, by id: services, and parts of some.
+    objects: BTreeMap<String, PolledObject>,
+    /// `None` before the start.
+    running: Option<Running>,
+}
+
+/// An object that may have series.
 struct PolledObject {
     service: String,
     is_native: bool,
-    members: Vec<Member>,
+    /// Under the names that they have in the object.
+    members: watch::Sender<Vec<Member>>,
     book: Book,
+    /// Feeds the series with the values that clients read.
+    observation: Arc<Observation>,
+    has_poller: bool,
+}
+
+impl PolledObject {
+    fn new(service: &str, is_native: bool, feed: &Feed) -> Self {
+        let book = Book::default();
+        let (read, feed) = (book.clone(), feed.clone());
+        let observation = Observation::new(Box::new(move |member: &str, value: &Value| {
+            if let Some(series) = read.lock().get_mut(member) {
+                series.value_of_client(value, Moment::now(), &feed);
+            }
+        }));
+        let members = watch::Sender::default();
+        let service = service.to_owned();
+        PolledObject { service, is_native, members, book, observation, has_poller: false }
+    }
+}
+
+/// The means of the pollers.
+struct Running {
+    daemon: Daemon,
+    workers: Arc<WorkerSet>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Held during a poll, by service.
+    turns: BTreeMap<String, Arc<AsyncMutex<()>>>,
 }
 
 impl Polls {
     /// The series of these services, which are not polled yet.
     pub(super) fn new(services: &[Service], feed: &Feed) -> Self {
-        let mut objects = BTreeMap::new();
+        let polls = Polls {
+            feed: feed.clone(),
+            state: Mutex::default(),
+            troubles: watch::Sender::default(),
+        };
+        polls.change(services);
+        polls
+    }
+
+    /// Takes up another configuration of the services. Series that stay go on.
+    pub(super) fn change(&self, services: &[Service]) {
+        let mut state = self.state();
+        let State { services: known, objects, running } = &mut *state;
+        known.clear();
+        let mut wanted: BTreeMap<String, Vec<(String, Member)>> = BTreeMap::new();
         for service in services {
-            let name: Arc<str> = service.name.as_str().into();
+            let is_native = matches!(service.target, Target::Native(_));
+            known.push((service.name.clone(), is_native));
             let is_watched = |member: &&Member| member.has_series() || !member.alarms.is_empty();
             for member in service.members.iter().filter(is_watched) {
                 // A member of a part has the part's path before its name.
                 let part = member.name.rsplit_once('.');
                 let id = match part {
-                    Some((path, _)) => format!("{name}.{path}"),
-                    None => name.to_string(),
+                    Some((path, _)) => format!("{}.{path}", service.name),
+                    None => service.name.clone(),
                 };
-                let object = objects.entry(id).or_insert_with(|| PolledObject {
-                    service: service.name.clone(),
-                    is_native: matches!(service.target, Target::Native(_)),
-                    members: Vec::new(),
-                    book: Book::default(),
-                });
-                let series = MemberSeries::new(&name, member, Moment::now(), feed);
+                let new = || PolledObject::new(&service.name, is_native, &self.feed);
+                objects.entry(id.clone()).or_insert_with(new);
                 let own = part.map_or(member.name.as_str(), |(_, own)| own).to_owned();
-                object.book.lock().insert(own.clone(), series);
-                object.members.push(Member { name: own, ..member.clone() });
+                wanted.entry(id).or_default().push((own, member.clone()));
             }
         }
-        Polls { feed: feed.clone(), objects, troubles: watch::Sender::default() }
+        for (id, object) in objects {
+            let members = wanted.remove(id).unwrap_or_default();
+            object.book.change(&object.service, &members, Moment::now(), &self.feed);
+            let names = members.iter().map(|(name, _)| name.clone());
+            object.observation.set_members(names.collect());
+            let own = members.into_iter().map(|(name, member)| Member { name, ..member });
+            let own: Vec<Member> = own.collect();
+            object.members.send_if_modified(|known| {
+                let is_other = *known != own;
+                *known = own;
+                is_other
+            });
+            if let Some(running) = running {
+                self.start_poller(id, object, running);
+            }
+        }
     }
 
-    /// The object of this id, whose results feed its series from now on; itself without any.
+    /// The object of this id, whose results feed its series, also those that a reload adds.
     pub(super) fn observe(&self, id: &str, object: Arc<dyn Object>) -> Arc<dyn Object> {
-        let Some(polled) = self.objects.get(id) else { return object };
-        let names = polled.members.iter().map(|member| member.name.clone()).collect();
-        let (book, feed) = (polled.book.clone(), self.feed.clone());
-        observed(
-            object,
-            names,
-            Arc::new(move |member: &str, value: &Value| {
-                if let Some(series) = book.lock().get_mut(member) {
-                    series.value_of_client(value, Moment::now(), &feed);
-                }
-            }),
-        )
+        let mut state = self.state();
+        let State { services, objects, .. } = &mut *state;
+        let is_of = |(service, _): &&(String, bool)| {
+            let rest = id.strip_prefix(service.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        // Other objects, which drivers register, have no members in the configuration.
+        let Some((service, is_native)) = services.iter().find(is_of) else { return object };
+        let new = || PolledObject::new(service, *is_native, &self.feed);
+        let polled = objects.entry(id.to_owned()).or_insert_with(new);
+        observed(object, &polled.observation)
     }
 
     /// Starts to poll.
@@ -96,23 +157,41 @@ impl Polls {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) {
-        let mut turns: BTreeMap<&str, Arc<Mutex<()>>> = BTreeMap::new();
-        for (id, object) in &self.objects {
-            let poller = Poller {
-                service: object.service.clone(),
-                object: id.clone(),
-                is_native: object.is_native,
-                members: object.members.clone(),
-                book: object.book.clone(),
-                caller: daemon.own_caller(id, OwnCallReason::Poll),
-                turn: Arc::clone(turns.entry(&object.service).or_default()),
-                workers: Arc::clone(workers),
-                feed: self.feed.clone(),
-                troubles: self.troubles.clone(),
-            };
-            let stop = stop.clone();
-            tasks.spawn(async move { stop.run_until_cancelled(poller.follow()).await });
+        let mut running = Running {
+            daemon: daemon.clone(),
+            workers: Arc::clone(workers),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            turns: BTreeMap::new(),
+        };
+        let mut state = self.state();
+        for (id, object) in &mut state.objects {
+            self.start_poller(id, object, &mut running);
         }
+        state.running = Some(running);
+    }
+
+    /// Starts the poller of an object that has members and no poller.
+    fn start_poller(&self, id: &str, object: &mut PolledObject, running: &mut Running) {
+        if object.has_poller || object.members.borrow().is_empty() {
+            return;
+        }
+        object.has_poller = true;
+        let turn = running.turns.entry(object.service.clone()).or_default();
+        let poller = Poller {
+            service: object.service.clone(),
+            object: id.to_owned(),
+            is_native: object.is_native,
+            members: object.members.subscribe(),
+            book: object.book.clone(),
+            caller: running.daemon.own_caller(id, OwnCallReason::Poll),
+            turn: Arc::clone(turn),
+            workers: Arc::clone(&running.workers),
+            feed: self.feed.clone(),
+            troubles: self.troubles.clone(),
+        };
+        let stop = running.stop.clone();
+        running.tasks.spawn(async move { stop.run_until_cancelled(poller.follow()).await });
     }
 
     /// Why members of a service cannot be read as they should be, in words.
@@ -121,5 +200,9 @@ impl Polls {
         let of_service = troubles.iter().filter(|((of, _), _)| of == service);
         let texts: Vec<&str> = of_service.map(|(_, text)| text.as_str()).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use lab_config::Member;
 use py_worker::{ServiceStatus, WorkerSet};
 use remote::{Exception, OwnCall, OwnCaller, Value};
 use tokio::sync::{Mutex as AsyncMutex, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::book::{Book, PollTroubles};
 use super::schedule::Schedule;
@@ -36,7 +36,8 @@ pub(super) struct Poller {
     /// Its id: the service, or a part of it.
     pub(super) object: String,
     pub(super) is_native: bool,
-    pub(super) members: Vec<Member>,
+    /// Changed by a reload.
+    pub(super) members: watch::Receiver<Vec<Member>>,
     pub(super) book: Book,
     pub(super) caller: OwnCaller,
     /// Held during a poll of any object of the service.
@@ -57,12 +58,16 @@ enum Availability {
 
 impl Poller {
     /// Polls for ever.
-    pub(super) async fn follow(self) {
-        let mut schedules = self.schedules(Instant::now());
+    pub(super) async fn follow(mut self) {
+        let mut schedules = BTreeMap::new();
+        self.members.mark_changed();
         let mut changes = self.workers.changes();
         let mut broken_until = None;
         let mut next_look = look_time();
         loop {
+            if self.members.has_changed().unwrap_or(false) {
+                self.take_members(&mut schedules, Instant::now());
+            }
             changes.mark_unchanged();
             let availability = self.availability();
             if next_look <= Instant::now() {
@@ -87,7 +92,7 @@ impl Poller {
                     self.tick();
                     resume_all(&mut schedules);
                     if until > Instant::now() {
-                        let _ = timeout_at(look_time(), changes.changed()).await;
+                        self.wait(look_time(), &mut changes).await;
                         continue;
                     }
                     broken_until = None;
@@ -97,12 +102,12 @@ impl Poller {
                     self.set_all(Quality::NoData, &reason, &schedules);
                     self.tick();
                     resume_all(&mut schedules);
-                    let _ = timeout_at(look_time(), changes.changed()).await;
+                    self.wait(look_time(), &mut changes).await;
                     continue;
                 }
             };
             let Some((name, _)) = next.filter(is_due) else {
-                let _ = timeout_at(wake, changes.changed()).await;
+                self.wait(wake, &mut changes).await;
                 continue;
             };
             if let Some(schedule) = schedules.get_mut(&name)
@@ -113,16 +118,28 @@ impl Poller {
         }
     }
 
-    /// The schedules of the polled members, whose first readings are spread over a period.
-    fn schedules(&self, start: Instant) -> BTreeMap<String, Schedule> {
-        let polled = self.members.iter().filter_map(|member| Some((&member.name, member.poll?)));
-        let polled: Vec<(&String, Duration)> = polled.collect();
+    /// Waits until then, or for news of the workers or of the configuration.
+    async fn wait(&mut self, until: Instant, changes: &mut watch::Receiver<u64>) {
+        tokio::select! {
+            () = sleep_until(until) => {}
+            _ = changes.changed() => {}
+            Ok(()) = self.members.changed() => self.members.mark_changed(),
+        }
+    }
+
+    /// Takes up the members of the configuration: those that are polled in another period than
+    /// before get a new schedule. Their first readings are spread over a period.
+    fn take_members(&mut self, schedules: &mut BTreeMap<String, Schedule>, start: Instant) {
+        let members = self.members.borrow_and_update().clone();
+        let polled = members.into_iter().filter_map(|member| Some((member.name, member.poll?)));
+        let polled: BTreeMap<String, Duration> = polled.collect();
+        schedules.retain(|name, schedule| polled.get(name) == Some(&schedule.wanted()));
         let count = polled.len().max(1) as u32;
-        let schedule = |(index, (name, period)): (usize, &(&String, Duration))| {
-            let first = start + *period / count * index as u32;
-            ((*name).clone(), Schedule::new(*period, first))
-        };
-        polled.iter().enumerate().map(schedule).collect()
+        for (index, (name, period)) in polled.into_iter().enumerate() {
+            let first = start + period / count * index as u32;
+            schedules.entry(name).or_insert_with(|| Schedule::new(period, first));
+        }
+        self.set_troubles(schedules);
     }
 
     fn availability(&self) -> Availability {

@@ -29,6 +29,11 @@ impl Schedule {
         Schedule { wanted, period: wanted, due: first, slow: None }
     }
 
+    /// The period of the configuration.
+    pub(super) fn wanted(&self) -> Duration {
+        self.wanted
+    }
+
     /// When it is to be read.
     pub(super) fn due(&self) -> Instant {
         self.due

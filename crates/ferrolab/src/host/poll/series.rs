@@ -79,6 +79,33 @@ impl MemberSeries {
         made
     }
 
+    /// The configuration says this of it now. The numbers of its samples go on.
+    pub(super) fn change(&mut self, member: &Member, now: Moment, feed: &Feed) {
+        self.unit = member.value.unit.as_deref().map(Arc::from);
+        self.keep = member.keep.map(|keep| keep.as_secs_f64());
+        self.poll = member.poll.map(|poll| poll.as_secs_f64());
+        self.deadband = member.deadband;
+        if self.period.is_some() != member.poll.is_some() {
+            // It was not to be read until now.
+            self.updated = now.instant;
+        }
+        // A slow one is slowed down again.
+        self.period = member.poll;
+        for series in self.all() {
+            feed.set_facts(self.row(series, now.wall));
+        }
+    }
+
+    /// The configuration no longer has it.
+    pub(super) fn retire(&mut self, now: Moment, feed: &Feed) {
+        self.set_all(now, feed, true, |_| {
+            Err((Quality::NoData, "the configuration no longer has it".to_owned()))
+        });
+        for series in self.all() {
+            feed.remove_series(&self.service, &series.name);
+        }
+    }
+
     /// A driver has returned this value, to the daemon or to a client.
     pub(super) fn value(&mut self, value: &Value, now: Moment, feed: &Feed) {
         self.updated = now.instant;
