@@ -18,11 +18,11 @@ use crate::host::child_report::Refusal;
 use crate::host::drivers::Drivers;
 use crate::host::health::HealthChecks;
 use crate::host::poll::Polls;
-use crate::host::registrar::ServiceTags;
+use crate::host::registrar::{ServiceTags, service_tags};
 use crate::host::worker_specs::{
     changed_workers, services_to_restart, specs, workers_with_other_series,
 };
-use crate::host::{call_rules, locks, service_tags};
+use crate::host::{call_rules, locks};
 
 /// Message to a daemon process; JSON, in the supervisor's message line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

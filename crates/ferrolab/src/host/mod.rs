@@ -57,7 +57,7 @@ use crate::host::health::HealthChecks;
 use crate::host::messages::{Answered, Orders};
 use crate::host::poll::Polls;
 use crate::host::registered_name::Name;
-use crate::host::registrar::{LoadTls, ServiceTags};
+use crate::host::registrar::{LoadTls, service_tags};
 use crate::host::report::Reporter;
 use crate::host::settings::settings;
 use crate::os::{self, Connections};
@@ -303,15 +303,6 @@ fn register_natives(
             reporter.native_failed(&service.name, error);
         }
     }
-}
-
-/// The tags that services have in nameservers: their descriptions.
-fn service_tags(services: &[Service]) -> ServiceTags {
-    let tags = |service: &Service| {
-        let description = Some(service.description.clone());
-        Vec::from_iter(description.filter(|description| !description.is_empty()))
-    };
-    services.iter().map(|service| (service.name.clone(), tags(service))).collect()
 }
 
 /// The names to keep in each nameserver.

@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lab_config::Service;
 use py_worker::PartIds;
 use remote::{
     ClientTls, ConnectError, Error, Exception, LeaseConflict, LeasedName, Location, NameServer,
@@ -117,9 +118,18 @@ impl State {
 /// The tags of services, by name.
 pub(crate) type ServiceTags = BTreeMap<String, Vec<String>>;
 
+/// The tags that services have in nameservers: their descriptions.
+pub(super) fn service_tags(services: &[Service]) -> ServiceTags {
+    let tags = |service: &Service| {
+        let description = Some(service.description.clone());
+        Vec::from_iter(description.filter(|description| !description.is_empty()))
+    };
+    services.iter().map(|service| (service.name.clone(), tags(service))).collect()
+}
+
 /// Starts to keep `names` registered, and to take back those that somebody else overwrites if
-/// `reclaim` says so. The names of parts are kept wherever their service's name is; `tags` may change.
-/// The receiver tells how it stands.
+/// `reclaim` says so. The names of parts are kept wherever their service's name is; `tags` may
+/// change. The receiver tells how it stands.
 pub(crate) fn start(
     names: BTreeMap<String, (Target, Vec<Name>)>,
     parts: &watch::Receiver<PartIds>,

@@ -10,6 +10,7 @@ mod object;
 pub(crate) mod reader;
 #[allow(dead_code, reason = "for polls and alarms")]
 pub(crate) mod ring;
+mod rings;
 pub(crate) mod scrape;
 
 pub(crate) use changes::{publish_call, publish_changes};

@@ -1,11 +1,8 @@
-//! Rings of events between the parts of a daemon and its readers.
+//! Feed of events between the parts of a daemon and its readers.
 //!
-//! Events wait for slow readers here: calls in a separate ring, so that a burst of calls pushes no
-//! sample out. Of samples that have left their ring, a reader still gets the latest of each
-//! series; the number of lost events tells of the others. Where nobody reads, an event costs an
+//! Events wait for slow readers in [`rings`](super::rings). Where nobody reads, an event costs an
 //! atomic load.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,14 +10,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{Event, EventBody, Sample, SeriesRow, unix_seconds};
+use super::event::{EventBody, Sample, SeriesRow, unix_seconds};
+pub(crate) use super::rings::Batch;
+use super::rings::{Rings, Series};
 
-/// Events other than calls that wait for readers, at most: about 10 MB at worst.
-const RING_EVENTS: usize = 32 * 1024;
-/// Calls that wait for readers, at most: a page that is slow for some seconds has them all.
-const RING_CALLS: usize = 8 * 1024;
-/// Events in one batch, at most: an answer of some hundred kilobytes.
-const BATCH: usize = 1024;
 /// Time between two answers to a reader that waits: a batch costs little more than one event.
 const BATCH_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -44,50 +37,10 @@ struct Shared {
     closed: CancellationToken,
 }
 
-struct Rings {
-    next: u64,
-    calls: Ring,
-    others: Ring,
-    series: BTreeMap<(Arc<str>, Arc<str>), Series>,
-}
-
-/// The latest events of one kind.
-struct Ring {
-    capacity: usize,
-    events: VecDeque<Arc<Event>>,
-    /// The number of the last event that has left the ring; 0 before the first.
-    dropped: u64,
-}
-
-/// A series, and its last sample among the events.
-struct Series {
-    row: SeriesRow,
-    last: Option<Arc<Event>>,
-}
-
-/// Events for one reader.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    /// Events that the reader has missed, and of which no later sample of the series tells.
-    pub(crate) lost: u64,
-    /// The same where all of them are calls: nothing that stays as it is was missed.
-    pub(crate) lost_calls: u64,
-    pub(crate) events: Vec<Arc<Event>>,
-    /// The number after the last event that it tells of.
-    pub(crate) next: u64,
-    /// Whether there are events after these.
-    pub(crate) has_more: bool,
-}
-
 impl Feed {
     /// A feed without events.
     pub(in crate::host) fn new() -> Self {
-        let state = Rings {
-            next: 1,
-            calls: Ring::new(RING_CALLS),
-            others: Ring::new(RING_EVENTS),
-            series: BTreeMap::new(),
-        };
+        let state = Rings::new();
         Feed {
             shared: Arc::new(Shared {
                 epoch: uuid::Uuid::new_v4().simple().to_string(),
@@ -199,10 +152,7 @@ impl Feed {
     pub(super) fn add_reader(&self) {
         let mut state = self.state();
         if self.shared.readers.fetch_add(1, Ordering::Relaxed) == 0 {
-            let skipped = state.next;
-            state.next += 1;
-            state.calls.clear(skipped);
-            state.others.clear(skipped);
+            state.clear();
             self.shared.next.send_replace(state.next);
         }
     }
@@ -238,76 +188,6 @@ impl Feed {
 
     fn state(&self) -> MutexGuard<'_, Rings> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Rings {
-    fn push(&mut self, time: f64, service: Arc<str>, body: EventBody) -> Arc<Event> {
-        let event = Arc::new(Event { number: self.next, time, service, body });
-        self.next += 1;
-        let ring = match event.body {
-            EventBody::Call(_) => &mut self.calls,
-            _ => &mut self.others,
-        };
-        ring.push(Arc::clone(&event));
-        event
-    }
-
-    fn batch(&self, after: u64) -> Batch {
-        let mut events = self.latest_of_dropped(after);
-        let (others, calls) = (self.others.after(after), self.calls.after(after));
-        let has_more = events.len() + others.len() + calls.len() > BATCH;
-        events.extend(others.take(BATCH).cloned());
-        events.extend(calls.take(BATCH).cloned());
-        events.sort_unstable_by_key(|event| event.number);
-        events.truncate(BATCH);
-        let last = events.last().map(|event| event.number).filter(|_| has_more);
-        let next = last.map_or(self.next, |last| last + 1);
-        // All events that have left a ring have numbers up to this one.
-        let end = self.calls.dropped.max(self.others.dropped).min(next - 1);
-        let known = events.partition_point(|event| event.number <= end) as u64;
-        let missed = end.saturating_sub(after).saturating_sub(known);
-        let (lost, lost_calls) = match self.others.dropped > after {
-            true => (missed, 0),
-            false => (0, missed),
-        };
-        Batch { lost, lost_calls, events, next, has_more }
-    }
-
-    /// The last sample of each series, where it has left its ring and a reader has not read it.
-    fn latest_of_dropped(&self, after: u64) -> Vec<Arc<Event>> {
-        let dropped = self.others.dropped;
-        if dropped <= after {
-            return Vec::new();
-        }
-        let latest = self.series.values().filter_map(|series| series.last.as_ref());
-        latest.filter(|last| last.number > after && last.number <= dropped).cloned().collect()
-    }
-}
-
-impl Ring {
-    fn new(capacity: usize) -> Self {
-        Ring { capacity, events: VecDeque::new(), dropped: 0 }
-    }
-
-    fn push(&mut self, event: Arc<Event>) {
-        if self.events.len() >= self.capacity
-            && let Some(oldest) = self.events.pop_front()
-        {
-            self.dropped = oldest.number;
-        }
-        self.events.push_back(event);
-    }
-
-    /// Drops all events up to this number.
-    fn clear(&mut self, number: u64) {
-        self.events.clear();
-        self.dropped = number;
-    }
-
-    /// The events above the number `after`.
-    fn after(&self, after: u64) -> impl ExactSizeIterator<Item = &Arc<Event>> {
-        self.events.range(self.events.partition_point(|event| event.number <= after)..)
     }
 }
 
@@ -359,6 +239,7 @@ mod tests {
     use remote::Value;
 
     use super::super::event::{CallEvent, Quality};
+    use super::super::rings::{BATCH, RING_CALLS, RING_EVENTS};
     use super::*;
 
     fn set(feed: &Feed, member: &str, seq: u64) {

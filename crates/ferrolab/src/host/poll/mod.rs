@@ -3,7 +3,8 @@
 //! A poll is a call of the daemon itself ([`remote::OwnCaller`]): it takes its turn, waits for no
 //! lock and delays none. Each object is polled by one task, and the objects of a service in turn,
 //! so that no two polls of it run at a time. Values that clients read anyway feed the same series.
-//! Only services with `poll` or `keep` in their `members` have any of this; a reload may change them.
+//! Only services with `poll` or `keep` in their `members` have any of this; a reload may change
+//! them.
 
 mod book;
 mod poller;

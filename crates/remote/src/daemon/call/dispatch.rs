@@ -134,6 +134,12 @@ pub(crate) async fn answer(
     } else {
         let permit = match take_permit(shared, caller, &call).await {
             Ok(permit) => permit,
+            Err(refused) if is_oneway => {
+                let note = OnewayNote::new(shared, session, &current, &responder.header);
+                OnewayCall::new(shared, session, call.id, call.member, note)
+                    .log(Err(refused), false);
+                return Response::without_memory(After::Continue);
+            }
             Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
         };
         call.set_running(session);
@@ -177,15 +183,17 @@ async fn take_permit(
     if call.needs_no_permit {
         return Ok(None);
     }
-    if call.request.context.is_oneway() {
-        return Ok(permits.take().await);
-    }
+    // A oneway call is carried out though its client has gone.
+    let client = Some(&caller.client).filter(|_| !call.request.context.is_oneway());
     if shared.call_rules.has_limits() && permits.is_multiplex() {
         let name = (call.id.as_str(), call.member.as_str());
         // Boxed, so that daemons without limits are no larger for it.
-        return Box::pin(limited::take_turn(shared, &caller.client, name)).await;
+        return Box::pin(limited::take_turn(shared, client, name)).await;
     }
-    permits.take_for(&caller.client).await
+    match client {
+        Some(client) => permits.take_for(client).await,
+        None => Ok(permits.take().await),
+    }
 }
 
 /// Carries out a call that may take so long; then the result, and the names of object and member.

@@ -250,16 +250,22 @@ pub(super) async fn take_oneway_turn(shared: &Shared) -> Result<CallPermit, BoxF
     }
 }
 
-/// Waits for the turn of a call without a limit.
+/// Waits for the turn of a call without a limit; with `client`, for as long as that is there.
 ///
 /// # Errors
 /// Its client has gone, or an overdue call keeps the turn.
 pub(super) async fn take_turn(
     shared: &Shared,
-    client: &ClientGone,
+    client: Option<&ClientGone>,
     (id, member): (&str, &str),
 ) -> Result<CallPermit, Exception> {
-    let taking = pin!(shared.admission.calls.take_for(client));
+    let permits = &shared.admission.calls;
+    let taking = pin!(async {
+        match client {
+            Some(client) => permits.take_for(client).await,
+            None => Ok(permits.take().await),
+        }
+    });
     let kept = pin!(shared.calls.wait_for_overdue_turn(OVERDUE_TURN_WAIT));
     tokio::select! {
         biased;
