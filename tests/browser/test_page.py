@@ -328,6 +328,32 @@ def test_numbers_are_drawn_and_downloaded(page):
         assert form.locator(picture).is_visible(), "a download calls nothing"
 
 
+LONG = {
+    "'x' * 30000": ("30000 characters in all", "All of it as .txt", b"x" * 30000),
+    "['row %d' % n for n in range(50)]": ("… 50 items", "All of it as .json", b'"row 49"'),
+    "[n + 0.25 for n in range(10)]": ("… 10 items", "All of it as .json", b"9.25"),
+    "{'raw': bytes(300000), 'wave': [n / 7 for n in range(500)]}": ("300000", "raw .bin", bytes(300000)),
+    "{'wave': [[n / 7 for n in range(500)]] * 2}": ("float64", "wave .npy", b"\x93NUMPY"),
+    "b'\\x00\\xff'": ("2 bytes", ".bin", b"\x00\xff"),
+}
+
+
+def test_what_a_result_does_not_show_is_in_its_files(page):
+    at(page, "lab.typed")
+    form = member(page, "give")
+    for expression, (words, link, content) in LONG.items():
+        field(form, "text").fill(expression)
+        form.get_by_role("button", name="Call").click()
+        form.locator("output", has_text=words).wait_for()
+        with page.expect_download() as started:
+            form.locator(".files").get_by_text(link, exact=True).click()
+        assert content in Path(started.value.path()).read_bytes(), expression
+    field(form, "text").fill("0.1 + 0.2")
+    form.get_by_role("button", name="Call").click()
+    form.locator("output", has_text="0.30000000000000004").wait_for()
+    assert form.locator(".files").count() == 0
+
+
 def test_dark_and_light_and_the_width_of_a_phone(page):
     page.set_viewport_size({"width": 380, "height": 800})
     for view in ("#/", "#/service/lab.typed", "#/calls", "#/log"):

@@ -2,9 +2,10 @@
 
 import { callMethod, readMember, setMember } from "./api.js";
 import { Failure } from "./parts.js";
+import { Files } from "./files.js";
 import { Picture, arrayOfList } from "./picture.js";
 import { html, useState } from "./view.js";
-import { limitText, parseEntered, parseExact, typeText, valueText } from "./words.js";
+import { limitText, parseEntered, parseExact, shownText, typeText, valueText } from "./words.js";
 
 /** The field for a value of a schema; the text that was entered is kept as it is. */
 function Field({ id, schema = {}, text, onText, invalid, described }) {
@@ -39,12 +40,14 @@ function hint(schema) {
   return [typeText(schema), limitText(schema) || schema.unit].filter(Boolean).join(", ");
 }
 
-/** A result with its picture where it is one. */
+/** A result: its text as far as people read it, its picture where it is one, and all of it as files. */
 function Result({ value, unit, name }) {
   const isPicture = value?.["@type"] === "array" || arrayOfList(value);
-  return html`<div class="result" role="status" aria-live="polite">
-    <output>${valueText(value)}${unit ? ` ${unit}` : ""}</output>
+  const { text, isWhole } = shownText(value);
+  return html`<div class="result">
+    <div role="status" aria-live="polite"><output>${text}${unit ? ` ${unit}` : ""}</output></div>
     ${isPicture && html`<${Picture} value=${value} name=${name} />`}
+    ${value?.["@type"] !== "array" && html`<${Files} value=${value} name=${name} isWhole=${isWhole} />`}
   </div>`;
 }
 

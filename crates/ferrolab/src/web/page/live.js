@@ -201,7 +201,7 @@ class Live {
     for (const [rows, kept] of [["services", this.services], ["daemons", this.daemons],
       ["nameservers", this.nameservers], ["processes", this.processes]]) {
       for (const row of change[rows] ?? []) {
-        isNew ||= !kept.has(row.name);
+        isNew ||= !kept.has(row.name) || String(row.tags) !== String(kept.get(row.name).tags);
         const owner = (one) => `${one?.lock?.owner?.epoch} ${one?.lock?.owner?.away}`;
         if (rows === "services" && owner(row) !== owner(kept.get(row.name))) this.#readLocks();
         kept.set(row.name, row);

@@ -1,5 +1,6 @@
 // Arrays as pictures: a line, an image with its colour scale, and files of both.
 
+import { saveBlob } from "./files.js";
 import { html, useEffect, useRef, useState } from "./view.js";
 import { numberText, shapeText } from "./words.js";
 
@@ -90,15 +91,7 @@ function drawImage(canvas, { shape: [rows, columns, channels = 1], data }, [leas
   context.putImageData(picture, 0, 0);
 }
 
-function savePng(canvas, name) {
-  canvas.toBlob((blob) => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = `${name}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  });
-}
+const savePng = (canvas, name) => canvas.toBlob((blob) => saveBlob(blob, `${name}.png`));
 
 function LinePicture({ array, name }) {
   const place = useRef();

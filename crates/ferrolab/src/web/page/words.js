@@ -1,5 +1,8 @@
 // Numbers, times and values as people read them. Knows no elements of the page.
 
+/** Items of a list that are shown. */
+const SHOWN_ITEMS = 8;
+
 /** A value in few characters: `3.142`, `"on"`, `[1, 2, … 500 items]`. */
 export function valueText(value) {
   if (value === null || value === undefined) return "None";
@@ -7,8 +10,8 @@ export function valueText(value) {
   if (typeof value === "number") return numberText(value);
   if (typeof value === "string") return value;
   if (Array.isArray(value)) {
-    const shown = value.slice(0, 8).map(valueText).join(", ");
-    return value.length > 8 ? `[${shown}, … ${value.length} items]` : `[${shown}]`;
+    const shown = value.slice(0, SHOWN_ITEMS).map(valueText).join(", ");
+    return value.length > SHOWN_ITEMS ? `[${shown}, … ${value.length} items]` : `[${shown}]`;
   }
   if (value["@type"] === "complex") return `${valueText(value.real)} + ${valueText(value.imag)}j`;
   if (value["@type"] === "float") return String(value.value);
@@ -19,6 +22,24 @@ export function valueText(value) {
   if (value["@type"] === "set" || value["@type"] === "frozenset") return valueText(value.items).replace(/^\[(.*)\]$/s, "{$1}");
   if (value["@type"] === "object") return value.uri;
   return JSON.stringify(value, null, 1);
+}
+
+/** Characters of a result that are shown: more of them make a browser slow, and nobody reads them. */
+const SHOWN_CHARACTERS = 20_000;
+
+/** The text of a result, and whether it says all of the value. */
+export function shownText(value) {
+  // The digits of a measurement all count for somebody.
+  const text = typeof value === "number" ? String(value) : valueText(value);
+  const isCut = text.length > SHOWN_CHARACTERS;
+  const shown = isCut ? `${text.slice(0, SHOWN_CHARACTERS)}\n… ${text.length} characters in all` : text;
+  return { text: shown, isWhole: !isCut && saysAll(value) };
+}
+
+/** Whether `valueText` leaves nothing out. */
+function saysAll(value) {
+  const items = value?.["@type"] ? value.items : value;
+  return !Array.isArray(items) || (items.length <= SHOWN_ITEMS && items.every(saysAll));
 }
 
 /** A number with at most six digits that count. */
