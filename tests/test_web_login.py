@@ -1,5 +1,7 @@
 """Logins of browsers with users' tokens, and the roles that they have then."""
 
+import json
+
 import pytest
 from harness import NEVER, free_port, wait_for
 from harness.web import LAB_WITH_USERS, Page, user_token
@@ -54,3 +56,56 @@ def test_a_logout_gives_the_locks_back(lab_with_users):
     assert page.change("POST", "/api/logout", {}).status == 204
     wait_for(lambda: page.service("lab.supply")["lock"]["owner"] is None, NEVER, "the lock is free")
     assert set_voltage(page, 1).status == 403
+
+
+def link_code(lab, *words):
+    """The code of a new link for ada, and the link."""
+    link = json.loads(lab.run("user", *(words or ("add", "ada")), "--link", "--json").stdout)["link"]
+    return link.rpartition("#/login/")[2], link
+
+
+def by_link(page, code):
+    return page.change("POST", "/api/login", {"code": code})
+
+
+def test_a_link_logs_one_browser_in_and_is_in_no_log(lab_with_users):
+    lab = lab_with_users
+    page, thief = Page.of(lab), Page.of(lab)
+    code, link = link_code(lab)
+    assert link == f"http://localhost:{page.port}/#/login/{code}"
+    before = page.cookie
+    assert by_link(thief, code[::-1]).status == 401
+    assert by_link(page, code).json == {"user": "ada"}
+    assert page.cookie not in (None, before)
+    again = by_link(thief, code)
+    assert (again.status, again.json["type"]) == (401, "urn:ferrolab:not-logged-in")
+    assert "used already" in again.json["detail"] and "--link" in again.json["detail"]
+    assert set_voltage(page, 2).status == 204 and set_voltage(thief, 3).status == 403
+    assert "no-referrer" == page.request("GET", "/").headers["Referrer-Policy"]
+    files = [file for file in lab.home.rglob("*") if file.is_file()]
+    assert not [file for file in files if code.encode() in file.read_bytes()]
+    rows = json.loads(lab.run("user", "list", "--json").stdout)
+    assert [login["browser"] for login in rows[0]["logins"]] == [True]
+    assert page.change("POST", "/api/logout", {}).status == 204
+    assert json.loads(lab.run("user", "list", "--json").stdout)[0]["logins"] == []
+    assert set_voltage(page, 4).status == 403
+
+
+def test_a_login_by_a_link_ends_with_the_user_and_with_the_page(lab_with_users):
+    lab = lab_with_users
+    page = Page.of(lab)
+    assert by_link(page, link_code(lab)[0]).status == 200
+    code, _ = link_code(lab, "rotate", "ada")
+    wait_for(lambda: page.get("/api/session")["user"] != "ada", NEVER, "the end of the session")
+    assert by_link(page, code).status == 200 and set_voltage(page, 1).status == 204
+    lab.run("restart", "process", "web")
+    Page.of(lab)
+    assert json.loads(lab.run("user", "list", "--json").stdout)[0]["logins"] == []
+    lab.run("stop", "process", "web")
+    refused = lab.run("user", "add", "grace", "--link", check=False)
+    assert refused.returncode == 1 and "no page runs" in refused.text
+    assert [row["name"] for row in json.loads(lab.run("user", "list", "--json").stdout)] == ["ada"]
+    lab.run("start", "process", "web")
+    page = Page.of(lab)
+    for wrong in ({}, {"code": 5}, {"code": "a", "token": "b"}):
+        assert page.change("POST", "/api/login", wrong).status == 400

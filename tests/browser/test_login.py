@@ -36,3 +36,28 @@ def test_a_visitor_logs_in_with_a_token(tab):
         tab.get_by_role("button", name="Log in").wait_for()
         set_to("3")
         line.locator("[role=alert]", has_text="operate").wait_for()
+
+
+def test_a_link_logs_a_browser_in_once(tab):
+    with new_lab() as lab:
+        lab.ns_port = free_port()
+        lab.config(LAB_WITH_USERS, ns_port=lab.ns_port)
+        lab.up()
+        lab.wait_for_status("processes", "web", "running")
+        link = lab.run("user", "add", "ada", "--link").stdout.strip()
+        code = link.rpartition("/")[2]
+        seen = []
+        tab.on("request", lambda sent: seen.append(sent.url + str(sent.headers)))
+        tab.goto(link)
+        tab.locator(".user", has_text="ada").wait_for()
+        assert code not in tab.url
+        assert not [request for request in seen if code in request]
+        tab.get_by_role("button", name="Log out").click()
+        tab.get_by_role("button", name="Log in").wait_for()
+        tab.goto("about:blank")
+        tab.goto(link)
+        tab.locator(".banner[role=alert]", has_text="used already").wait_for()
+        tab.get_by_role("button", name="Close").click()
+        tab.get_by_role("link", name="lab.supply", exact=True).wait_for()
+        tab.evaluate("link => { location.hash = link.split('#')[1] }", lab.run("user", "add", "ada", "--link").stdout.strip())
+        tab.locator(".user", has_text="ada").wait_for()

@@ -183,6 +183,7 @@ impl LoginService {
             since: now,
             until,
             from: from.to_owned(),
+            is_browser: false,
         };
         let answer = LoginAnswer {
             user,

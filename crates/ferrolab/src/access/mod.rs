@@ -1,5 +1,6 @@
 //! Users of a lab: their file, what a running process knows of them, and how they log in.
 
+mod browser;
 mod code;
 mod enroll;
 mod login;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use crate::authority::{AuthorityError, AuthorityFiles};
 
+pub(crate) use browser::{end_browser, end_browsers, log_in_browser};
 pub(crate) use code::LoginCode;
 pub(crate) use enroll::{LOGIN_OBJECT, LoginObject};
 pub(crate) use login::log_in;

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -90,6 +90,11 @@ impl UserTable {
                 }
             }
         }
+    }
+
+    /// The folder of the users.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Whether there is a file: users have been added at some time.

@@ -75,13 +75,16 @@ pub(crate) struct User {
 pub(crate) struct Login {
     /// SHA-256 of the token, in hexadecimal digits.
     pub(crate) token: String,
-    /// SHA-256 of the certificate, in hexadecimal digits.
+    /// SHA-256 of the certificate, in hexadecimal digits; a browser has none.
     pub(crate) certificate: String,
     pub(crate) since: Timestamp,
     /// The end of the certificate's time.
     pub(crate) until: Timestamp,
     /// The address that the login came from.
     pub(crate) from: String,
+    /// Whether it is a browser's, by a link. The page's process keeps the token in its memory only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_browser: bool,
 }
 
 /// A login code that has not been used.
@@ -223,8 +226,20 @@ impl Users {
         self.add(name, &[], code).map(drop)
     }
 
+    /// Removes the logins of browsers that `is_over` says of; whether there was one.
+    pub(crate) fn end_browsers(&mut self, is_over: impl Fn(&Login) -> bool) -> bool {
+        let mut ended = false;
+        for user in self.users.values_mut() {
+            let before = user.logins.len();
+            user.logins.retain(|login| !login.is_browser || !is_over(login));
+            ended |= user.logins.len() < before;
+        }
+        ended
+    }
+
     fn withdraw(&mut self, logins: &[Login]) {
-        self.withdrawn.extend(logins.iter().map(|login| WithdrawnCertificate {
+        let with_certificate = logins.iter().filter(|login| !login.is_browser);
+        self.withdrawn.extend(with_certificate.map(|login| WithdrawnCertificate {
             certificate: login.certificate.clone(),
             until: login.until,
         }));
@@ -294,6 +309,7 @@ pub(super) mod tests {
             since: Timestamp::now(),
             until: Timestamp::now() + jiff::SignedDuration::from_hours(1),
             from: "10.0.0.3".to_owned(),
+            is_browser: false,
         }
     }
 

@@ -9,11 +9,13 @@ use miette::{IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
 use super::output::print_json;
-use super::{Outcome, paths, table};
+use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::access::{self, LoginCode, User, Users};
 use crate::host::address::address_from_here;
 use crate::paths::Paths;
 use crate::supervise::active_config;
+use crate::supervise::control::Request;
+use crate::web;
 
 /// Users of this lab: add, list or remove them, or replace their logins
 #[derive(Debug, Subcommand)]
@@ -28,10 +30,11 @@ pub(super) enum UserCommand {
 ///
 /// The printed line is good for one login within 15 minutes. Run on the user's machine it makes a
 /// private key and a token there, and gets a certificate of this lab for 90 days. For a further
-/// machine of a user, add the user again.
+/// machine of a user, add the user again. With `--link` it is a link for a browser instead.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab user add ada\n  \
-    ferrolab user add ada --group optics --group night-shift")]
+    ferrolab user add ada --group optics --group night-shift\n  \
+    ferrolab user add ada --link              # for a browser")]
 pub(super) struct Add {
     /// The user's name, of letters, digits and `. _ @ -`
     name: String,
@@ -41,6 +44,9 @@ pub(super) struct Add {
     /// The host's name or address in the printed line (default: as this host is known)
     #[arg(long)]
     host: Option<String>,
+    /// Print a link that logs a browser in on the page, once, instead
+    #[arg(long)]
+    link: bool,
     /// Print a JSON object instead
     #[arg(long)]
     json: bool,
@@ -72,6 +78,9 @@ pub(super) struct Rotate {
     /// The host's name or address in the printed line (default: as this host is known)
     #[arg(long)]
     host: Option<String>,
+    /// Print a link that logs a browser in on the page, once, instead
+    #[arg(long)]
+    link: bool,
     /// Print a JSON object instead
     #[arg(long)]
     json: bool,
@@ -87,24 +96,25 @@ pub(super) fn run(command: &UserCommand) -> Outcome {
 }
 
 fn add(arguments: &Add) -> Outcome {
-    let Add { name, groups, host, json } = arguments;
+    let Add { name, groups, host, link, json } = arguments;
     let paths = paths()?;
-    let at = login_address(&paths, host.as_deref())?;
+    let way = LoginWay::new(&paths, host.as_deref(), *link)?;
     let code = access::new_code(&paths.access_folder()).into_diagnostic()?;
     let is_new = change(&paths, |users| users.add(name, groups, &code))?;
     if !is_new && !json {
-        eprintln!("{name} is a user already; this line is for a further machine:");
+        let what = if *link { "link is for a browser" } else { "line is for a further machine" };
+        eprintln!("{name} is a user already; this {what}:");
     }
-    print_login(name, &at, &code, *json)
+    print_login(name, &way, &code, *json)
 }
 
 fn rotate(arguments: &Rotate) -> Outcome {
-    let Rotate { name, host, json } = arguments;
+    let Rotate { name, host, link, json } = arguments;
     let paths = paths()?;
-    let at = login_address(&paths, host.as_deref())?;
+    let way = LoginWay::new(&paths, host.as_deref(), *link)?;
     let code = access::new_code(&paths.access_folder()).into_diagnostic()?;
     change(&paths, |users| users.rotate(name, &code))?;
-    print_login(name, &at, &code, *json)
+    print_login(name, &way, &code, *json)
 }
 
 fn remove(arguments: &Remove) -> Outcome {
@@ -129,6 +139,9 @@ struct LoginRow<'a> {
     since: Timestamp,
     until: Timestamp,
     from: &'a str,
+    /// Whether it is a browser's, by a link.
+    #[serde(rename = "browser")]
+    is_browser: bool,
 }
 
 fn list(arguments: &List) -> Outcome {
@@ -141,7 +154,9 @@ fn list(arguments: &List) -> Outcome {
     let mut shown = table::table(&["USER", "GROUPS", "SINCE", "LOGINS", "CERTIFICATE UNTIL"]);
     for (name, user) in &users.users {
         let Row { groups, since, logins, .. } = row(name, user);
-        let until = logins.iter().map(|login| login.until).max();
+        // A browser has no certificate.
+        let machines = logins.iter().filter(|login| !login.is_browser);
+        let until = machines.map(|login| login.until).max();
         shown.add_row([
             name.clone(),
             if groups.is_empty() { "-".to_owned() } else { groups.join(", ") },
@@ -159,6 +174,7 @@ fn row<'a>(name: &'a str, user: &'a User) -> Row<'a> {
         since: login.since,
         until: login.until,
         from: &login.from,
+        is_browser: login.is_browser,
     };
     Row {
         name,
@@ -180,17 +196,58 @@ fn change<T>(
     Ok(changed)
 }
 
-/// Prints the line that logs a user in.
-fn print_login(user: &str, at: &str, code: &LoginCode, json: bool) -> Outcome {
-    let line = format!("ferrolab login {at} {code}");
+/// The way in which a user logs in with a code.
+enum LoginWay {
+    /// `ferrolab login` at this address.
+    Machine(String),
+    /// A browser on the page at this address.
+    Browser(String),
+}
+
+impl LoginWay {
+    fn new(paths: &Paths, host: Option<&str>, link: bool) -> Result<Self, Report> {
+        match link {
+            false => Ok(LoginWay::Machine(login_address(paths, host)?)),
+            true => Ok(LoginWay::Browser(page_address(paths, host)?)),
+        }
+    }
+}
+
+/// Prints the line or the link that logs a user in.
+fn print_login(user: &str, way: &LoginWay, code: &LoginCode, json: bool) -> Outcome {
+    let (key, line, place) = match way {
+        LoginWay::Machine(at) => ("login", format!("ferrolab login {at} {code}"), "machine"),
+        // Browsers send nothing of what is behind `#`.
+        LoginWay::Browser(at) => ("link", format!("{at}#/login/{code}"), "browser"),
+    };
     if json {
         let minutes = access::CODE_LIFETIME.as_mins();
-        print_json(&serde_json::json!({ "user": user, "login": line, "minutes": minutes }))?;
+        print_json(&serde_json::json!({ "user": user, key: line, "minutes": minutes }))?;
     } else {
         println!("{line}");
-        eprintln!("good for one login within 15 minutes, on the machine of {user}");
+        eprintln!("good for one login within 15 minutes, in the {place} of {user}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The address of the page that runs, for the host as browsers know it.
+fn page_address(paths: &Paths, host: Option<&str>) -> Result<String, Report> {
+    let listing = runtime()?.block_on(async {
+        supervisor(paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
+    })?;
+    let page = listing.processes.iter().find(|row| row.name == web::PROCESS_NAME);
+    let uri = page.filter(|row| row.status == "running").and_then(|row| row.uri.clone());
+    let Some(uri) = uri else {
+        return Err(miette!(
+            help = "`web: true` in the configuration and `ferrolab reload` start it",
+            "a link is for the page, and no page runs in this lab"
+        ));
+    };
+    let (scheme, port) = (uri.split("://").next(), uri.rsplit(':').next());
+    Ok(match (host, scheme, port) {
+        (Some(host), Some(scheme), Some(port)) => format!("{scheme}://{host}:{port}"),
+        _ => uri,
+    })
 }
 
 /// The address at which users log in: that of a nameserver of this host, other hosts' first.

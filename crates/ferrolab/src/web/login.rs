@@ -1,9 +1,14 @@
-//! Login of a browser with a user's token: from then on its requests are the user's.
+//! Login of a browser with a user's token, or with the code of a link: from then on its requests are
+//! the user's.
+//!
+//! A link has its code behind `#`: browsers send that in no request and no Referer, so it is in no
+//! log. The page sends it here.
 //!
 //! The token stays in this process, for as long as the session lasts, and goes to daemons in the
 //! handshake, as a Python client's does. It is judged again with each request, so that a removed
 //! user is out at once. A login begins a new session, with another cookie.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -13,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use remote::{Credential, TokenHash, UserDirectory, Value, Verdict};
 use serde_json::json;
+use tracing::{info, warn};
 
 use super::body::read_object;
 use super::locks::release_all;
@@ -20,11 +26,15 @@ use super::problem::Problem;
 use super::server::ClientAddress;
 use super::sessions::BrowserSession;
 use super::shared::Shared;
+use crate::access::{self, LoginCode, UsersError};
 
+/// The same for every code that does not work, whatever the reason.
+const BAD_CODE: &str = "this login link is not known here: it was used already, is older than 15 minutes, \
+    or is of another lab; `ferrolab user add NAME --link` on the lab's host prints a new one";
 /// Bytes of a token.
 const MAX_TOKEN: usize = 4096;
 
-/// `POST /api/login` with `{"token": …}`
+/// `POST /api/login` with `{"token": …}`, or with `{"code": …}` of a link.
 pub(super) async fn log_in(
     State(shared): State<Arc<Shared>>,
     Extension(ClientAddress(address)): Extension<ClientAddress>,
@@ -33,18 +43,27 @@ pub(super) async fn log_in(
 ) -> Result<Response, Problem> {
     let mut body = read_object(&shared.bodies, &headers, body).await?;
     if !address.ip().is_loopback() {
-        let detail = "a token is not accepted over a plain connection from another host: others could \
+        let detail = "a login is not accepted over a plain connection from another host: others could \
                       read it; an SSH tunnel, or a proxy with TLS on the lab's host, leads here";
         return Err(Problem::forbidden("plain-connection", detail));
     }
-    let token = match body.remove("token") {
-        Some(Value::Str(token)) if token.len() <= MAX_TOKEN => token.trim().to_owned(),
-        _ => return Err(Problem::bad_request("the body is `{\"token\": …}`")),
+    let mut shown = |key| match body.remove(key) {
+        Some(Value::Str(text)) if text.len() <= MAX_TOKEN => Some(text.trim().to_owned()),
+        _ => None,
     };
+    let (token, code) = (shown("token"), shown("code"));
     if !shared.users.has_tokens() {
         let detail = "this lab has no users: `ferrolab user add NAME` adds one";
         return Err(Problem::not_found("no-users", detail));
     }
+    let token = match (token, code) {
+        (Some(token), None) => token,
+        (None, Some(code)) => token_for_code(&shared, &code, address).await?,
+        _ => {
+            let detail = "the body is `{\"token\": …}`, or `{\"code\": …}` with the code of a link";
+            return Err(Problem::bad_request(detail));
+        }
+    };
     let user = match shared.users.judge(&credential(&token)) {
         Verdict::User(user) => user,
         Verdict::Refused(why) => return Err(unauthorized(why)),
@@ -67,7 +86,40 @@ pub(super) async fn log_out(
 ) -> StatusCode {
     shared.sessions.close(&session);
     release_all(&session).await;
+    if let Some(token) = session.login_token().map(str::to_owned) {
+        let ending =
+            tokio::task::spawn_blocking(move || access::end_browser(shared.users.folder(), &token));
+        if let Ok(Err(error)) = ending.await {
+            warn!(%error, "a login by a link was not ended");
+        }
+    }
     StatusCode::NO_CONTENT
+}
+
+/// The token of a new login with the code of a link, which is used up.
+async fn token_for_code(
+    shared: &Arc<Shared>,
+    code: &str,
+    address: SocketAddr,
+) -> Result<String, Problem> {
+    let code = LoginCode::parse(code).ok_or_else(|| unauthorized(BAD_CODE.to_owned()))?;
+    let (users, from) = (Arc::clone(&shared.users), address.ip().to_string());
+    let logged_in = tokio::task::spawn_blocking(move || {
+        let login = access::log_in_browser(users.folder(), &code, &from);
+        login.inspect(|login| info!(user = login.user, from, "a browser logged in by a link"))
+    });
+    match logged_in.await {
+        Ok(Ok(login)) => Ok(login.token),
+        Ok(Err(UsersError::UnknownCode)) => Err(unauthorized(BAD_CODE.to_owned())),
+        Ok(Err(error)) => {
+            warn!(%error, "a login by a link has failed");
+            Err(Problem::unavailable(
+                "no-login",
+                "the login has failed in this lab: its log says why",
+            ))
+        }
+        Err(_) => Err(Problem::unavailable("no-login", "the login has failed in this lab")),
+    }
 }
 
 /// Whether the user of a session is still one; a session without a login has none to lose.

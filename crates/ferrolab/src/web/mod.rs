@@ -39,8 +39,9 @@ use lab_config::{Host, Web};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use tokio::sync::Semaphore;
+use tracing::warn;
 
-use crate::access::UserTable;
+use crate::access::{self, UserTable};
 use crate::host::ChildReport;
 use crate::host::address::listen_at;
 
@@ -99,6 +100,9 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
     let stopping = lifeline.stopping();
     let probe = probe::serve(&probe_socket, stopping.clone())?;
     let keys = Arc::new(keys);
+    if let Err(error) = access::end_browsers(&access_folder) {
+        warn!(%error, "logins by links of an earlier page were not ended");
+    }
     let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
     let shared = Arc::new(Shared {
         guard: Guard::new(&config.host, &config.names),

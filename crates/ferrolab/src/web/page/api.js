@@ -57,6 +57,7 @@ export const readLog = (values) => ask(`/api/logs?${query(values)}`);
 export const readCalls = () => ask("/api/calls");
 export const readCallHistory = (values) => ask(`/api/calls/history?${query(values)}`);
 export const logIn = (token) => change("POST", "/api/login", { token });
+export const logInByCode = (code) => change("POST", "/api/login", { code });
 export const logOut = () => change("POST", "/api/logout", {});
 export const acknowledge = (service, member) =>
   change("POST", "/api/alarms/ack", { service, member });

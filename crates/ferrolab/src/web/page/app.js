@@ -1,6 +1,6 @@
 // The page: its frame, its routes and its connection's state. Views are in files of their own.
 
-import { logIn, logOut } from "./api.js";
+import { logIn, logInByCode, logOut } from "./api.js";
 import { AlarmsView, CallsView, LocksView, LogView } from "./lists.js";
 import { InstrumentView } from "./instrument.js";
 import { LabView } from "./lab.js";
@@ -59,7 +59,8 @@ function User() {
   }
   return html`<button class="plain" onClick=${() => setAsks(true)}>Log in</button>
     ${asks && html`<${Dialog} title="Log in" onClose=${() => setAsks(false)}>
-      <p>With the token that <code>ferrolab login</code> has kept on your machine. Your calls are then yours, with your
+      <p>With the token that <code>ferrolab login</code> has kept on your machine, or by the link that
+        <code>ferrolab user add NAME --link</code> prints on the lab's host. Your calls are then yours, with your
         rights.</p>
       <form onSubmit=${send}><label>Token
         <input type="password" autocomplete="off" required value=${token}
@@ -79,6 +80,35 @@ function Connection() {
     return html`<span class="connection" role="status">connecting …</span>`;
   }
   return html`<span class="connection bad" role="status"><span class="dot"></span> not connected</span>`;
+}
+
+/** The login of a link: its code is taken out of the address before anything else, and sent once. */
+const byLink = { error: null };
+
+function takeCode() {
+  const code = /^#\/login\/([\w-]+)$/.exec(location.hash)?.[1];
+  if (code) history.replaceState(null, "", "#/");
+  return code;
+}
+
+async function logInByLink() {
+  const code = takeCode();
+  if (!code) return;
+  byLink.error = null;
+  await logInByCode(code).catch((error) => { byLink.error = error; });
+  live.touch("connection");
+}
+
+/** Says that the login of a link was refused. */
+function LinkRefused() {
+  useTopic(live, "connection");
+  if (!byLink.error) return null;
+  const close = () => {
+    byLink.error = null;
+    live.touch("connection");
+  };
+  return html`<div class="banner bad still" role="alert">${byLink.error.message}
+    ${" "}<button class="plain" onClick=${close}>Close</button></div>`;
 }
 
 /** Says across the page that nothing on it is news. */
@@ -130,6 +160,7 @@ function Frame() {
           path === "alarms" && firing ? html` <span class="count">${firing}</span>` : ""}</a>`)}</nav>
       <span class="right"><${User} /><${Connection} /><${ThemeButton} /></span>
     </header>
+    <${LinkRefused} />
     <${Outage} />
     <main id="main" tabindex="-1">${!live.lab
       ? html`<p class="loading" role="status">Loading the lab …</p>`
@@ -156,6 +187,12 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("keydown", onKey);
 const root = document.querySelector("#app");
+// A link that is opened in a tab which has the page already.
+addEventListener("hashchange", () => {
+  if (location.hash.startsWith("#/login/")) logInByLink().then(() => live.restart());
+});
 root.textContent = "";
+// The code is away before the first view is drawn for this address.
+const loggedIn = logInByLink();
 render(html`<${Frame} />`, root);
-live.start();
+loggedIn.then(() => live.start());
