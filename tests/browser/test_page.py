@@ -289,6 +289,64 @@ def test_the_log_and_the_calls_are_filtered(page, lab):
     logged.get_by_role("cell", name="fail", exact=True).first.wait_for(state="detached")
 
 
+def test_a_form_has_its_arguments_in_order_and_a_log_its_last_line(page):
+    at(page, "lab.typed")
+    labels = member(page, "typed").locator(".fields label").all_inner_texts()
+    assert [label.split()[0] for label in labels] == ["number", "count", "pair", "names", "table", "data", "rest"]
+    page.get_by_role("link", name="Log", exact=True).click()
+    page.locator(".log .text", has_text="process started").first.wait_for()
+    page.locator(".log", has_text="pid=").wait_for()
+    below = "list => list.scrollHeight - list.scrollTop - list.clientHeight"
+    wait_for(lambda: page.locator(".log").evaluate(below) < 30, NEVER, "the log is at its end")
+
+
+def test_a_view_begins_at_its_top_with_the_focus_and_the_lab_where_it_was_left(page):
+    page.set_viewport_size({"width": 800, "height": 300})
+    page.evaluate("scrollTo(0, 200)")
+    page.get_by_role("link", name="lab.meter", exact=True).press("Enter")
+    page.wait_for_selector(".member")
+    wait_for(lambda: page.evaluate("scrollY") == 0, NEVER, "the top")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.keyboard.press("Tab")
+    assert page.evaluate("!!document.activeElement.closest('main')"), "the next stop is in the view"
+    page.go_back()
+    page.wait_for_selector("article")
+    wait_for(lambda: page.evaluate("scrollY") >= 150, NEVER, "the lab where it was left")
+
+
+def test_an_instrument_that_a_reload_removes_keeps_its_form(tab):
+    with new_lab() as lab:
+        settings = {"here": str(HERE), "drivers": str(DRIVERS)}
+        lab.config(CONFIGURATION, **settings)
+        lab.run("up", check=False)
+        page = opened(tab, lab.wait_for_status("processes", "web", "running")["uri"])
+        at(page, "lab.typed")
+        form = member(page, "show")
+        field(form, "value").fill("'kept'")
+        without = "".join(line for line in CONFIGURATION.splitlines(True) if "lab.typed:" not in line)
+        lab.config(without, **settings)
+        lab.run("reload", check=False)
+        page.locator("h1 .chip", has_text="removed").wait_for()
+        form.get_by_role("button", name="Call").click()
+        form.locator("[role=alert]", has_text="lab.typed").wait_for()
+        assert field(form, "value").input_value() == "'kept'"
+        lab.config(CONFIGURATION, **settings)
+        lab.run("reload", check=False)
+        page.locator("h1 .chip", has_text="running").wait_for()
+        form.get_by_role("button", name="Call").click()
+        form.locator("output", has_text="kept").wait_for()
+
+
+def test_a_browser_whose_clock_is_wrong_shows_right_ages(chromium, lab):
+    context = chromium.new_context()
+    tab = context.new_page()
+    tab.add_init_script("const right = Date.now; Date.now = () => right() - 7 * 3600 * 1000")
+    opened(tab, lab.link)
+    series = tab.locator("article", has_text="lab.typed").locator(".values > div", has_text="volts")
+    series.locator(".age", has_text=re.compile(r"^(now|\d+ s ago)$")).wait_for()
+    context.close()
+
+
 def test_hostile_texts_are_texts(page, lab):
     at(page, "lab.hostile")
     for number in range(6):
@@ -361,6 +419,10 @@ def test_dark_and_light_and_the_width_of_a_phone(page):
         page.wait_for_selector("h1", state="attached")
         sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert sideways <= 0, f"{view} is {sideways} px too wide"
+    page.goto(page.url.split("#")[0] + "#/service/lab.typed")
+    page.wait_for_selector(".member")
+    top = lambda name: page.locator(f"section[aria-labelledby={name}]").bounding_box()["y"]
+    assert top("values") < top("lock") < top("properties") < top("log"), "the lock is not below all members"
     colour = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(colour)
     page.get_by_role("button", name=re.compile("colours")).click()

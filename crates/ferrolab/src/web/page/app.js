@@ -140,6 +140,22 @@ function decoded(text) {
   }
 }
 
+/** How far the lab's view was scrolled when it was left. */
+let labScroll = 0;
+let shownRoute = null;
+
+/** A view begins at its top, the lab's where it was left. The focus goes there too, unless it is in the menu. */
+function enterView(route) {
+  const isFirst = shownRoute === null;
+  shownRoute = route;
+  if (isFirst) return;
+  scrollTo(0, isLab(route) ? labScroll : 0);
+  const focused = document.activeElement;
+  if (!focused || focused === document.body) document.querySelector("#main")?.focus({ preventScroll: true });
+}
+
+const isLab = (route) => /^#?\/?$/.test(route ?? "");
+
 function Frame() {
   const route = useRoute();
   useTopic(live, "lab");
@@ -148,6 +164,7 @@ function Frame() {
   const View = (VIEWS.find(([path]) => path === first) ?? VIEWS[0])[2];
   const firing = live.alarms.filter((alarm) => alarm.state === "firing" || alarm.state === "no data").length;
   const name = first === "service" ? decoded(second) : null;
+  useEffect(() => enterView(route), [route]);
   useEffect(() => {
     const title = name ?? (first && VIEWS.find(([path]) => path === first)?.[1]);
     document.title = `${firing ? `(${firing}) ` : ""}${title ? `${title} · ` : ""}${live.lab?.host ?? ""} Ferrolab`;
@@ -187,6 +204,10 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 addEventListener("keydown", onKey);
 const root = document.querySelector("#app");
+history.scrollRestoration = "manual";
+addEventListener("hashchange", () => {
+  if (isLab(shownRoute)) labScroll = scrollY;
+});
 // A link that is opened in a tab which has the page already.
 addEventListener("hashchange", () => {
   if (location.hash.startsWith("#/login/")) logInByLink().then(() => live.restart());

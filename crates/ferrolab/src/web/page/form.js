@@ -102,12 +102,15 @@ export function MethodForm({ service, name, member, readonly }) {
   const [more, setMore] = useState(false);
   const [state, act] = useAction();
   const { properties = {}, required = [], additionalProperties } = member.arguments ?? {};
+  // JSON has lost the order; arguments by name only come last.
+  const place = (argument) => ((member.order ?? []).indexOf(argument) + 1) || Infinity;
+  const inOrder = Object.entries(properties).sort(([one], [other]) => (place(one) < place(other) ? -1 : place(one) > place(other) ? 1 : 0));
   const others = additionalProperties === true || member.arguments === undefined || !member.arguments.properties;
   const call = (event) => {
     event.preventDefault();
     act(async () => {
       const kwargs = {};
-      for (const [argument, schema] of Object.entries(properties)) {
+      for (const [argument, schema] of inOrder) {
         const text = texts[argument] ?? "";
         if (text === "" && !required.includes(argument)) continue;
         try {
@@ -139,7 +142,7 @@ export function MethodForm({ service, name, member, readonly }) {
     <div class="title"><code>${name}</code> <span class="quiet">${member.kind === "stream"
       ? `stream of ${typeText(member.item)}` : `gives ${hint(member.result)}`}</span></div>
     ${member.doc && html`<p class="doc">${member.doc}</p>`}
-    <div class="fields">${Object.entries(properties).map(([argument, schema]) => {
+    <div class="fields">${inOrder.map(([argument, schema]) => {
       const id = `${name} ${argument}`;
       return html`<div><label for=${id}>${argument}${required.includes(argument) ? "" : " (optional)"}
           <span class="quiet"> ${hint(schema)}</span></label>

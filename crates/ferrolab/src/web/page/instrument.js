@@ -4,7 +4,7 @@ import { breakLock, lockService, readLog, readService, unlockService } from "./a
 import { MethodForm, PropertyLine } from "./form.js";
 import { LockLine, Tags, isMine } from "./lab.js";
 import { live } from "./live.js";
-import { LogLines } from "./lists.js";
+import { LogLines, withNewLines } from "./lists.js";
 import { Age, Chip, Dialog, Failure, SeriesValue, Table } from "./parts.js";
 import { TimePlot } from "./plot.js";
 import { html, useEffect, useMemo, useRead, useRef, useState, useTopic } from "./view.js";
@@ -12,6 +12,9 @@ import { html, useEffect, useMemo, useRead, useRef, useState, useTopic } from ".
 const LOG_LINES = 100;
 /** Members that a lock adds: the lock has a panel of its own, and a call has no connection to keep one. */
 const LOCK_MEMBERS = new Set(["lock", "unlock", "islocked", "lock_info"]);
+
+/** What a service is that a reload has removed while its view is open. */
+const REMOVED = { state: "removed", error: "The configuration of the lab has no such service any longer.", lock: null, calls: [] };
 
 function LockPanel({ row }) {
   const [error, setError] = useState(null);
@@ -92,16 +95,22 @@ function Members({ name, card, readonly, hasLock }) {
 function Log({ name }) {
   const log = useRead(() => readLog({ service: name, lines: LOG_LINES }), [name]);
   useEffect(() => live.listen("resumed", log.again), []);
+  useTopic(live, "log");
+  const lines = withNewLines(log.value?.lines ?? [], (line) => line.service === name);
   return html`<section aria-labelledby="log"><h2 id="log">Log</h2>
     <${Failure} error=${log.error} />
-    <${LogLines} lines=${log.value?.lines ?? []} />
+    <${LogLines} lines=${lines.slice(-2 * LOG_LINES)} />
     <button class="plain" onClick=${log.again}>Read again</button></section>`;
 }
 
 export function InstrumentView({ name }) {
   useTopic(live, `service ${name}`);
   useTopic(live, "lab");
-  const row = live.services.get(name);
+  const known = live.services.get(name);
+  const before = useRef(known);
+  if (known) before.current = known;
+  // One that the configuration has no longer keeps its view, with what was entered.
+  const row = known ?? (before.current && { ...before.current, ...REMOVED });
   const isUp = row?.state === "running";
   // The form stays on the page, with what was entered, while its instrument is away.
   const read = useRead(() => readService(name), [name, isUp]);
@@ -119,7 +128,7 @@ export function InstrumentView({ name }) {
     <div class="columns"><div>
       <${Values} name=${name} />
       ${card ? html`<${Members} name=${name} card=${card} readonly=${readonly} hasLock=${!!row.lock} />`
-        : read.value?.card_error ? html`<p class="message bad">${read.value.card_error}</p>` : read.error ? html`<${Failure} error=${read.error} />` : html`<p class="quiet">Reading its card …</p>`}
+        : row.error ? "" : read.value?.card_error ? html`<p class="message bad">${read.value.card_error}</p>` : read.error ? html`<${Failure} error=${read.error} />` : html`<p class="quiet">Reading its card …</p>`}
     </div><div>
       <${LockPanel} row=${row} />
       <section aria-labelledby="calls"><h2 id="calls">Calls now</h2>

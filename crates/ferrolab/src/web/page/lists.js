@@ -4,7 +4,7 @@ import { acknowledge, readCallHistory, readLog } from "./api.js";
 import { LockLine } from "./lab.js";
 import { live } from "./live.js";
 import { Age, Chip, Failure, Table, serviceLink } from "./parts.js";
-import { html, useEffect, useRead, useState, useTopic } from "./view.js";
+import { html, useEffect, useRead, useRef, useState, useTopic } from "./view.js";
 import { numberText, timeText, valueText } from "./words.js";
 
 const link = (name) => html`<a href=${serviceLink(name)}>${name}</a>`;
@@ -71,13 +71,37 @@ export function AlarmsView() {
       empty="No alarm: every value is as it should be, as far as alarms are configured." />`;
 }
 
-/** Lines of a log, oldest first; texts of drivers are shown as texts. */
+/** Fields of a line that have a place of their own, or say nothing to people. */
+const KNOWN_FIELDS = new Set(["t", "timestamp", "level", "service", "entry", "message", "target"]);
+/** As near to its end, in pixels, a log stays at its end when lines come. */
+const AT_END = 24;
+
+const fieldsText = (line) => Object.entries(line)
+  .filter(([key, value]) => !KNOWN_FIELDS.has(key) && value !== null && value !== "")
+  .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ");
+
+/** Lines of a log, oldest first, at its end; texts of drivers are shown as texts. */
 export function LogLines({ lines }) {
+  const list = useRef();
+  const atEnd = useRef(true);
+  const last = lines[lines.length - 1];
+  useEffect(() => {
+    if (list.current && atEnd.current) list.current.scrollTop = list.current.scrollHeight;
+  }, [lines.length, last?.t, last?.message]);
   if (!lines.length) return html`<p class="quiet">No line.</p>`;
-  return html`<ol class="log" tabindex="0" aria-label="Log">${lines.map((line) => html`
+  const scrolled = ({ target }) => {
+    atEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < AT_END;
+  };
+  return html`<ol class="log" tabindex="0" aria-label="Log" ref=${list} onScroll=${scrolled}>${lines.map((line) => html`
     <li class=${(line.level ?? "").toLowerCase()}><time>${timeText(line.t)}</time>
       ${" "}<span class="level">${line.level ?? ""}</span>${" "}<span class="source">${line.service ?? line.entry ?? ""}</span>
-      ${" "}<span class="text">${line.message ?? ""}</span></li>`)}</ol>`;
+      ${" "}<span class="text">${line.message ?? ""}</span>${" "}<span class="quiet">${fieldsText(line)}</span></li>`)}</ol>`;
+}
+
+/** The lines that were read, and those that came since. */
+export function withNewLines(read, isMeant) {
+  const last = read[read.length - 1]?.t ?? 0;
+  return [...read, ...live.newLines.filter((line) => line.t > last && isMeant(line))];
 }
 
 export function LogView() {
@@ -86,11 +110,9 @@ export function LogView() {
   const [level, setLevel] = useState("");
   const log = useRead(() => readLog({ service, level, lines: LOG_LINES }), [service, level]);
   useEffect(() => live.listen("resumed", log.again), []);
-  const read = log.value?.lines ?? [];
-  const last = read[read.length - 1]?.t ?? 0;
-  const isMeant = (line) => line.t > last && (!service || line.service === service)
+  const isMeant = (line) => (!service || line.service === service)
     && LEVELS.indexOf((line.level ?? "").toLowerCase()) >= LEVELS.indexOf(level);
-  const lines = [...read, ...live.newLines.filter(isMeant)].slice(-2 * LOG_LINES);
+  const lines = withNewLines(log.value?.lines ?? [], isMeant).slice(-2 * LOG_LINES);
   const select = (label, value, set, options) => html`<label>${label} <select value=${value}
     onChange=${(event) => set(event.target.value)}><option value="">all</option>${options.map((option) =>
       html`<option value=${option}>${option}</option>`)}</select></label>`;
