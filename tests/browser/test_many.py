@@ -27,7 +27,7 @@ web: {port: 0}
 """
 SERVICE = "  lab.five{:03}: {{module: fivefold, classname: Fivefold, daemon: bench, instancemode: single, tags: [group-{}], members: {{read: {{poll: 1s}}}}}}"
 
-# Times between frames in milliseconds, and how long tasks of the main thread took that were longer than 50 ms.
+# Milliseconds between frames, and of tasks of the main thread that took more than 50 ms.
 FRAMES = """async seconds => {
   const long = [];
   const observer = new PerformanceObserver(list => list.getEntries().forEach(entry => long.push(entry.duration)));

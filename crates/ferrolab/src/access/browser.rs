@@ -14,7 +14,7 @@ use super::users::{Login, Users, UsersError};
 
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 16;
-/// What a proof of a code is over, where both ends are this process.
+/// Message of a proof between two ends that are both this process.
 const PROVEN: &[&str] = &["browser"];
 
 /// The login of a browser: its user, and a new token.

@@ -1,7 +1,7 @@
-//! Login of a browser with a user's token, or with the code of a link: from then on its requests are
-//! the user's.
+//! Login of a browser with a user's token, or with the code of a link: from then on its requests
+//! are the user's.
 //!
-//! A link has its code behind `#`: browsers send that in no request and no Referer, so it is in no
+//! A link has its code after `#`: browsers send that in no request and no Referer, so it is in no
 //! log. The page sends it here.
 //!
 //! The token stays in this process, for as long as the session lasts, and goes to daemons in the
