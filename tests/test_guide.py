@@ -50,6 +50,12 @@ def test_getting_started(lab):
         assert words in said, said
 
 
+def test_arrays(lab):
+    said = run_page(lab, "arrays.md", free_port(), PYTHONPATH=str(TESTS.parent / "python"))
+    for words in ("uint16 (4, 6)", "[23, 24, 25]", "[0, 1, 2, 3, 4, 5]\n[0 1 2 3 4 5]"):
+        assert words in said, said
+
+
 def test_audit(lab):
     said = run_page(lab, "audit.md", free_port())
     for words in ("voltage = 3.3", "lines are as they were written"):

@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 from ferrolab.client import class_dict, errors, message, safe_marshal, serializers, serpent
+from ferrolab.client.members import Members
 from ferrolab.client.plain import plain_args
 from ferrolab.client.uri import URI
 
@@ -137,7 +138,10 @@ def test_numpy_arguments_become_plain():
     made = plain_args(
         (numpy.float64(1.5), numpy.arange(3), numpy.int8(-1), numpy.bool_(True), {"a": numpy.ones((2, 1))}, numpy.array("x"))
     )
-    assert repr(made) == "(1.5, [0, 1, 2], -1, True, {'a': [[1.0], [1.0]]}, 'x')"
+    for name in ("serpent", "marshal"):
+        number, dumps, _ = serializers.speak(name, Members())
+        sent = serializers.decode(number, dumps("t.object", "method", made, {}), False)[2]
+        assert repr(sent) == "(1.5, [0, 1, 2], -1, True, {'a': [[1.0], [1.0]]}, 'x')"
     with pytest.raises(errors.SerializeError, match="dtype object"):
         plain_args((numpy.array([object()]),))
 

@@ -24,6 +24,12 @@ class Loopback:
     def floats(self, count):
         return list(_floats(count))
 
+    def array(self, count):
+        return _array(count)
+
+    def mean(self, values):
+        return sum(values) / len(values)
+
     def block(self, size):
         return _block(size)
 
@@ -47,6 +53,15 @@ def _floats(count):
     if count not in _kept:
         _kept[count] = [i * _GOLDEN % 1.0 for i in range(count)]
     return _kept[count]
+
+
+def _array(count):
+    import numpy
+
+    key = "array", count
+    if key not in _kept:
+        _kept[key] = numpy.array(_floats(count))
+    return _kept[key]
 
 
 def _block(size):

@@ -108,7 +108,7 @@ fn items(value: Value, parameter: &str) -> Result<Vec<Value>, Exception> {
 
 fn hashable(value: &Value) -> Result<(), Exception> {
     match value {
-        Value::List(_) | Value::Dict(_) | Value::Set(_) => {
+        Value::List(_) | Value::Dict(_) | Value::Set(_) | Value::Array(_) => {
             Err(Exception::type_error(format!("unhashable type: '{}'", value.type_name())))
         }
         Value::Tuple(items) => items.iter().try_for_each(hashable),
@@ -131,5 +131,6 @@ fn is_true(value: &Value) -> bool {
         Value::List(items) | Value::Tuple(items) => !items.is_empty(),
         Value::Set(items) | Value::FrozenSet(items) => !items.is_empty(),
         Value::Dict(entries) => !entries.is_empty(),
+        Value::Array(array) => !array.data().is_empty(),
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use wire::EncodeError;
 use wire::value::Value;
 
-use crate::frames::{self, AnswerError, Answered, HEAD, LONGEST};
+use crate::frames::{self, AnswerError, Answered, Form, HEAD, LONGEST};
 
 /// Size in bytes of the read buffer that is kept between calls.
 const ROOM: usize = 16 * 1024;
@@ -85,6 +85,21 @@ impl Channel {
         frames::append(&mut self.output, content)
     }
 
+    /// Adds the frame of a call, whose arrays are packed for a worker that has numpy.
+    ///
+    /// # Errors
+    /// The frame's content is nested too deeply, or has arrays that cannot be lists.
+    pub(crate) fn queue_call(
+        &mut self,
+        content: &Value,
+        has_numpy: bool,
+    ) -> Result<(), EncodeError> {
+        match has_numpy {
+            true => frames::append_with_arrays(&mut self.output, content),
+            false => frames::append(&mut self.output, content),
+        }
+    }
+
     /// Writes what is queued. May be cancelled and called again.
     ///
     /// # Errors
@@ -129,9 +144,9 @@ impl Channel {
         passes: Option<Serializer>,
         memory: Option<&AnswerMemory>,
     ) -> Result<Answered, ExchangeError> {
-        let length = loop {
+        let (form, length) = loop {
             if let Some(head) = self.input.first_chunk::<HEAD>() {
-                break frames::length(*head);
+                break frames::form_and_length(*head);
             }
             self.read().await?;
         };
@@ -153,18 +168,17 @@ impl Channel {
             self.read().await?;
         }
         if let Some(serializer) = passes
-            && length > LARGE
+            && (length > LARGE || form == Form::PackedResult)
             && self.input.len() == end
         {
             let whole = std::mem::replace(&mut self.input, Vec::with_capacity(ROOM));
-            match remote::run_blocking(|| frames::pass_on(whole, HEAD, serializer)) {
+            match run_long(length, || frames::pass_on(whole, HEAD, form, serializer)) {
                 Ok(passed) => return Ok(Answered::Serialized(passed)),
                 Err(whole) => self.input = whole,
             }
         }
         let content = self.input.get(HEAD..end).unwrap_or_default();
-        let read = || frames::answer(content);
-        let answer = if length > LARGE { remote::run_blocking(read) } else { read() };
+        let answer = run_long(length, || frames::answer(form, content));
         self.input.drain(..end);
         if self.input.is_empty() && self.input.capacity() > KEEP {
             self.input = Vec::with_capacity(ROOM);
@@ -178,6 +192,11 @@ impl Channel {
             _ => Ok(()),
         }
     }
+}
+
+/// Runs work on an answer of `length` bytes, beside the runtime's threads if it may take long.
+fn run_long<T>(length: usize, work: impl FnOnce() -> T) -> T {
+    if length > LARGE { remote::run_blocking(work) } else { work() }
 }
 
 #[cfg(test)]

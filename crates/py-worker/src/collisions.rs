@@ -120,9 +120,12 @@ fn hash(value: &Value) -> u64 {
         Value::Str(text) => str_hash(text),
         // A process has its own hashes of text: any will do, if the same text has the same one.
         Value::SurrogateStr(text) => buffer(text.as_bytes()),
-        Value::List(_) | Value::Tuple(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Dict(_) => {
-            0
-        }
+        Value::List(_)
+        | Value::Tuple(_)
+        | Value::Set(_)
+        | Value::FrozenSet(_)
+        | Value::Dict(_)
+        | Value::Array(_) => 0,
     }
 }
 

@@ -158,6 +158,8 @@ pub(crate) struct Facts {
     pub version: String,
     /// Path of the interpreter, as it sees it (`sys.executable`).
     pub executable: String,
+    /// Whether it can import numpy.
+    pub has_numpy: bool,
 }
 
 /// An exception that kept a service from working.
@@ -182,7 +184,11 @@ impl Message {
                 let facts = facts.as_dict()?;
                 let fact =
                     |name| facts.get(name).and_then(Value::as_str).unwrap_or_default().into();
-                let facts = Facts { version: fact("python"), executable: fact("executable") };
+                let facts = Facts {
+                    version: fact("python"),
+                    executable: fact("executable"),
+                    has_numpy: facts.get("numpy").and_then(Value::as_bool).unwrap_or(false),
+                };
                 Message::Hello { version, facts }
             }
             "loaded" => {

@@ -8,7 +8,7 @@ use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Serialized, Seri
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
-use wire::{DecodeError, EncodeError, Limits, marshal};
+use wire::{DecodeError, EncodeError, Limits, marshal, packed};
 
 use crate::protocol::{
     ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, FLAG_NO_INSTANCE, GET, HEALTH, LEAVE,
@@ -19,7 +19,23 @@ use crate::protocol::{
 pub(crate) const HEAD: usize = 4;
 
 /// Longest content of a frame, in bytes. A daemon's limit for messages is far below.
-pub const LONGEST: usize = 1 << 30;
+pub const LONGEST: usize = (1 << 30) - 1;
+
+/// Bit of a frame's length: its content has arrays as packed bytes.
+const PACKED: u32 = 1 << 31;
+/// Bit of a frame's length: its content is the packed result itself, without a tuple around it.
+const PACKED_RESULT: u32 = 1 << 30;
+
+/// The form of a frame's content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A tuple in marshal.
+    Plain,
+    /// A tuple with arrays as packed bytes ([`wire::packed`]).
+    Packed,
+    /// A result with arrays, as a client that knows them reads it.
+    PackedResult,
+}
 
 /// The exception of a call that a worker has answered with something that is no answer to it.
 pub(crate) fn unexpected_answer() -> Exception {
@@ -58,18 +74,33 @@ pub(crate) enum AnswerError {
     Shape,
 }
 
-/// Appends a frame to `out`.
+/// Appends a frame to `out`. Its arrays are written as lists.
 ///
 /// # Errors
 /// A value that marshal has no form for; `out` is then as it was.
 pub(crate) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
+    append_as(out, |out| Serializer::Marshal.encode(content, out).map(|()| false))
+}
+
+/// Appends a frame to `out`, for a worker that knows arrays; fails as [`append`].
+pub(crate) fn append_with_arrays(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
+    append_as(out, |out| packed::encode(content, out))
+}
+
+fn append_as(
+    out: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<bool, EncodeError>,
+) -> Result<(), EncodeError> {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD]);
-    if let Err(error) = Serializer::Marshal.encode(content, out) {
+    let has_arrays = encode(out).inspect_err(|_| out.truncate(start))?;
+    let len = out.len() - start - HEAD;
+    if len > LONGEST {
         out.truncate(start);
-        return Err(error);
+        let (what, serializer) = ("a request to a Python worker", Serializer::Marshal);
+        return Err(EncodeError::TooLong { what, len, serializer });
     }
-    let length = u32::try_from(out.len() - start - HEAD).unwrap_or(u32::MAX);
+    let length = u32::try_from(len).unwrap_or_default() | if has_arrays { PACKED } else { 0 };
     if let Some(head) = out.get_mut(start..start + HEAD) {
         head.copy_from_slice(&length.to_be_bytes());
     }
@@ -81,13 +112,26 @@ pub(crate) fn length(head: [u8; HEAD]) -> usize {
     usize::try_from(u32::from_be_bytes(head)).unwrap_or(usize::MAX)
 }
 
+/// The form and the length that the head of an answer's frame announces.
+pub(crate) fn form_and_length(head: [u8; HEAD]) -> (Form, usize) {
+    let bits = u32::from_be_bytes(head);
+    let form = match (bits & PACKED, bits & PACKED_RESULT) {
+        (0, _) => return (Form::Plain, length(head)),
+        (_, 0) => Form::Packed,
+        _ => Form::PackedResult,
+    };
+    (form, length((bits & !(PACKED | PACKED_RESULT)).to_be_bytes()))
+}
+
 /// Reads the content of a frame.
 pub(crate) fn read(content: &[u8]) -> Result<Value, DecodeError> {
+    Serializer::Marshal.decode(content, &limits())
+}
+
+fn limits() -> Limits {
     // an answer is wrapped twice: in a tuple, and in the dict of an exception
     // and what it takes is measured by what may be sent of it, which is known only later
-    let limits =
-        Limits { depth: Limits::default().depth + 4, memory: usize::MAX, ..Limits::default() };
-    Serializer::Marshal.decode(content, &limits)
+    Limits { depth: Limits::default().depth + 4, memory: usize::MAX, ..Limits::default() }
 }
 
 /// The frame of an operation on a service; `oneway` is the number of a oneway call that runs beside
@@ -254,8 +298,14 @@ const BYTES: (u8, usize) = (b's', 5);
 pub(crate) fn pass_on(
     buffer: Vec<u8>,
     start: usize,
+    form: Form,
     serializer: Serializer,
 ) -> Result<Serialized, Vec<u8>> {
+    match form {
+        Form::Plain => {}
+        Form::Packed => return Err(buffer),
+        Form::PackedResult => return Serialized::packed(buffer, start),
+    }
     let content = buffer.get(start..).unwrap_or_default();
     let Some(value) = content.strip_prefix(RESULT) else { return Err(buffer) };
     let from = start + RESULT.len();
@@ -270,8 +320,15 @@ pub(crate) fn pass_on(
 }
 
 /// Reads an answer.
-pub(crate) fn answer(content: &[u8]) -> Result<Answered, AnswerError> {
-    let Value::Tuple(items) = read(content)? else { return Err(AnswerError::Shape) };
+pub(crate) fn answer(form: Form, content: &[u8]) -> Result<Answered, AnswerError> {
+    let value = match form {
+        Form::Plain => read(content)?,
+        Form::Packed | Form::PackedResult => packed::decode_counted(content, &limits())?.0,
+    };
+    if form == Form::PackedResult {
+        return Ok(Answered::Value(value, Annotations::new()));
+    }
+    let Value::Tuple(items) = value else { return Err(AnswerError::Shape) };
     let mut items = items.into_iter();
     let kind = items.next().and_then(|kind| kind.as_i64());
     let (body, left) = (items.next(), items.next());

@@ -375,7 +375,7 @@ fn greeting(content: Value) -> Result<Facts, StartError> {
             let mut parts = facts.version.split('.').map(|part| part.parse().unwrap_or(0));
             let version: (u32, u32) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
             if version < (3, OLDEST_MINOR) {
-                let Facts { version, executable } = facts;
+                let Facts { version, executable, .. } = facts;
                 return Err(StartError::TooOld { executable, version });
             }
             Ok(facts)

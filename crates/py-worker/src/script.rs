@@ -28,7 +28,7 @@ macro_rules! sources {
 }
 
 const SOURCES: &[(&str, &str)] = sources! {
-    "__init__" "client/__init__" "client/decorators" "client/quantities" "worker/__init__"
+    "__init__" "client/__init__" "client/arrays" "client/decorators" "client/quantities" "worker/__init__"
     "worker/allocator" "worker/annotations" "worker/auto_proxy" "worker/boot" "worker/calls"
     "worker/channel_threads" "worker/class_copy" "worker/complaints" "worker/convert"
     "worker/daemon" "worker/describe" "worker/driver_sources" "worker/exception_log"
@@ -70,7 +70,7 @@ mod tests {
                 } else if path.extension().is_some_and(|extension| extension == "py") {
                     let name = path.strip_prefix(root).unwrap().with_extension("");
                     let name = name.to_str().unwrap().to_owned();
-                    // A worker has the decorators of the client's room only.
+                    // A worker has the decorators of the client's room, and arrays.
                     if !name.starts_with("client/") || SOURCES.iter().any(|(own, _)| *own == name) {
                         files.push(name);
                     }

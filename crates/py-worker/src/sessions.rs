@@ -214,7 +214,7 @@ impl Lease {
         memory: Option<&AnswerMemory>,
     ) -> Result<Answered, ExchangeError> {
         let channel = self.channel.as_mut().ok_or_else(not_there)?;
-        channel.queue(&request)?;
+        channel.queue_call(&request, self.run.facts.has_numpy)?;
         // Its values are in the worker's hands now; the call may take long.
         drop(request);
         self.awaited = true;

@@ -40,6 +40,7 @@ fn has_few_parts(value: &Value, left: &mut usize) -> bool {
     let parts = match value {
         Value::Str(text) => text.len() / BYTES_PER_PART,
         Value::Bytes(bytes) => bytes.len() / BYTES_PER_PART,
+        Value::Array(array) => array.data().len() / BYTES_PER_PART,
         Value::List(items) | Value::Tuple(items) => items.len(),
         Value::Dict(dict) => dict.len(),
         Value::Set(items) | Value::FrozenSet(items) => items.len(),

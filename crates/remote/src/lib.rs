@@ -320,7 +320,7 @@ pub use wire::exception::Exception;
 pub use wire::message::Annotations;
 pub use wire::serializer::Serializer;
 pub use wire::uri::{Location, Uri};
-pub use wire::value::{Dict, Value};
+pub use wire::value::{Array, Dict, Value};
 
 /// The examples in the README are run, too.
 #[cfg(doctest)]

@@ -5,9 +5,11 @@
 //! the copy.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
+use wire::packed;
 use wire::serializer::Serializer;
-use wire::value::Value;
+use wire::value::{Array, Value};
 use wire::{DecodeError, Limits};
 
 /// Bytes from which on a second part of a message is worth the effort.
@@ -17,6 +19,8 @@ pub(crate) const LARGE: usize = 64 * 1024;
 #[derive(Debug, PartialEq)]
 pub struct Serialized {
     pub(crate) serializer: Serializer,
+    /// Whether it has arrays as packed bytes, for clients that know them.
+    pub(crate) is_packed: bool,
     pub(crate) begin: Vec<u8>,
     pub(crate) rest: Behind,
 }
@@ -24,7 +28,34 @@ pub struct Serialized {
 impl Serialized {
     /// The value whose bytes `buffer` holds from `from` on, as the serializer would write them.
     pub fn value(serializer: Serializer, buffer: Vec<u8>, from: usize) -> Self {
-        Serialized { serializer, begin: Vec::new(), rest: Behind { buffer, from } }
+        let rest = Behind { buffer, from };
+        Serialized { serializer, is_packed: false, begin: Vec::new(), rest }
+    }
+
+    /// The value with arrays whose packed bytes `buffer` holds from `from` on; else the buffer
+    /// again.
+    ///
+    /// # Errors
+    /// The table of segments is not that of the bytes.
+    pub fn packed(buffer: Vec<u8>, from: usize) -> Result<Self, Vec<u8>> {
+        if !packed::has_valid_table(buffer.get(from..).unwrap_or_default()) {
+            return Err(buffer);
+        }
+        let (serializer, rest) = (Serializer::Marshal, Behind { buffer, from });
+        Ok(Serialized { serializer, is_packed: true, begin: Vec::new(), rest })
+    }
+
+    /// A large array whose elements are not copied; else the array again.
+    ///
+    /// # Errors
+    /// The array is small, or a masked one.
+    pub(crate) fn array(array: Arc<Array>) -> Result<Self, Arc<Array>> {
+        if array.data().len() < LARGE {
+            return Err(array);
+        }
+        let (begin, buffer) = packed::split(array)?;
+        let (serializer, rest) = (Serializer::Marshal, Behind { buffer, from: 0 });
+        Ok(Serialized { serializer, is_packed: true, begin, rest })
     }
 
     /// The value itself.
@@ -34,7 +65,11 @@ impl Serialized {
     pub fn read(&self) -> Result<Value, DecodeError> {
         let bytes = [&self.begin, self.rest.bytes()].concat();
         // It has its memory already.
-        self.serializer.decode(&bytes, &Limits { memory: usize::MAX, ..Limits::default() })
+        let limits = Limits { memory: usize::MAX, ..Limits::default() };
+        if self.is_packed {
+            return packed::decode_counted(&bytes, &limits).map(|(value, _)| value);
+        }
+        self.serializer.decode(&bytes, &limits)
     }
 
     /// The `bytes` that `buffer` holds from `from` on, where they are many and stand in a message
@@ -48,7 +83,7 @@ impl Serialized {
         if length < LARGE || !serializer.encode_bytes_head(length, &mut begin) {
             return Err(buffer);
         }
-        Ok(Serialized { serializer, begin, rest: Behind { buffer, from } })
+        Ok(Serialized { serializer, is_packed: false, begin, rest: Behind { buffer, from } })
     }
 }
 

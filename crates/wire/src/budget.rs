@@ -184,6 +184,7 @@ impl DecodeBudget {
                 let bytes = digits.saturating_add(2 * VALUE_BYTES);
                 (bytes, bytes)
             }
+            Value::Array(array) => (array.memory(), PYTHON_TEXT_BYTES + array.memory()),
             Value::List(_) | Value::Tuple(_) => (0, PYTHON_LIST_BYTES),
             Value::Dict(dict) if dict.is_empty() => (0, PYTHON_EMPTY_DICT_BYTES),
             Value::Dict(_) => (0, PYTHON_DICT_BYTES),

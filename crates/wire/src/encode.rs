@@ -1,5 +1,6 @@
 //! Helpers shared by the four encoders.
 
+use crate::array::Array;
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_any_float, write_big_int, write_float, write_int};
 use crate::serializer::Serializer;
@@ -47,6 +48,11 @@ impl Literals {
     pub(crate) fn write_float(&self, float: f64, out: &mut Vec<u8>) {
         write_any_float(float, self.non_finite, write_float, out);
     }
+}
+
+/// The list that stands for an array, for peers that know no arrays.
+pub(crate) fn list_of(array: &Array) -> Result<Value, EncodeError> {
+    array.to_list().map_err(EncodeError::Array)
 }
 
 /// A length in the integer type of its field; an error if it does not fit.

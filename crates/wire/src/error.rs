@@ -51,6 +51,11 @@ pub enum EncodeError {
         .0.name()
     )]
     LoneSurrogate(Serializer),
+    /// An array whose elements have no plain form, for a peer that knows no arrays.
+    #[error(
+        "{0}, and the receiver knows no arrays: Ferrolab's client does, and a driver with numpy"
+    )]
+    Array(&'static str),
     /// A length beyond the range of its field.
     #[error("{what} is too long for {}: {len} items or bytes", serializer.name())]
     TooLong {
@@ -70,7 +75,7 @@ impl EncodeError {
             EncodeError::SerpentKey(_) | EncodeError::JsonKey(_) | EncodeError::Unhashable(_) => {
                 "builtins.TypeError"
             }
-            EncodeError::Class { .. } => "Pyro5.errors.SerializeError",
+            EncodeError::Class { .. } | EncodeError::Array(_) => "Pyro5.errors.SerializeError",
             EncodeError::TooDeep(_)
             | EncodeError::Digits(_)
             | EncodeError::LoneSurrogate(_)
@@ -139,6 +144,9 @@ pub enum DecodeErrorKind {
     /// Values that take more than [`Limits::memory`](crate::Limits::memory).
     #[error("its values would take more than {} MiB of memory", .0 >> 20)]
     Memory(usize),
+    /// An array, or the table of their segments, that is not what it claims to be.
+    #[error("{0}")]
+    Array(&'static str),
     /// A value that does not have the form of a method call.
     #[error("not a method call: {0}")]
     Call(&'static str),

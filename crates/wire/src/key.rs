@@ -49,6 +49,7 @@ pub(crate) fn are_equal(a: &Value, b: &Value) -> bool {
         }
         (FrozenSet(a) | Set(a), FrozenSet(b) | Set(b)) => a == b,
         (Dict(a), Dict(b)) => a == b,
+        (Value::Array(a), Value::Array(b)) => a == b,
         (
             Bool(_) | Int(_) | BigInt(_) | Float(_) | Complex { .. },
             Bool(_) | Int(_) | BigInt(_) | Float(_) | Complex { .. },
@@ -63,7 +64,9 @@ pub(crate) fn are_equal(a: &Value, b: &Value) -> bool {
 /// Python's name of the first type in `value` that cannot be hashed, so that `value` can be no key.
 pub(crate) fn unhashable_type(value: &Value) -> Option<&'static str> {
     match value {
-        Value::List(_) | Value::Set(_) | Value::Dict(_) => Some(value.type_name()),
+        Value::List(_) | Value::Set(_) | Value::Dict(_) | Value::Array(_) => {
+            Some(value.type_name())
+        }
         Value::Tuple(items) => items.iter().find_map(unhashable_type),
         _ => None,
     }
@@ -161,6 +164,11 @@ impl<H: Hasher> KeyHasher<H> {
             Value::Dict(dict) => {
                 self.inner.write_u8(7);
                 self.inner.write_usize(dict.len());
+            }
+            // No key in Python either.
+            Value::Array(array) => {
+                self.inner.write_u8(12);
+                self.inner.write_usize(array.data().len());
             }
             Value::Bool(_)
             | Value::Int(_)

@@ -112,6 +112,7 @@
 //! # Ok::<(), wire::uri::UriError>(())
 //! ```
 
+pub mod array;
 mod base64;
 mod binary_reader;
 mod budget;
@@ -128,6 +129,7 @@ pub mod marshal;
 pub mod message;
 mod msgpack;
 mod number;
+pub mod packed;
 mod printable;
 mod repr;
 pub mod serializer;

@@ -15,6 +15,7 @@
 //! { key, value, ... 0   dict
 //! r index32             reference to the value of the index-th code with its high bit set;
 //!                       read only
+//! .                     place of an array, only in messages with packed arrays
 //! ```
 //!
 //! The source of the format is CPython's `Python/marshal.c`; the data codes are compared with it in
@@ -28,5 +29,5 @@ mod decode;
 mod encode;
 
 pub use canonical::is_canonical;
-pub(crate) use decode::decode;
-pub(crate) use encode::{encode, encode_bytes_head, encode_call};
+pub(crate) use decode::{decode, decode_packed};
+pub(crate) use encode::{ArraySink, encode, encode_bytes_head, encode_call, encode_into};

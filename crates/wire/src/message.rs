@@ -6,7 +6,8 @@
 //! 4       2      protocol version     502
 //! 6       1      message type         1 CONNECT, 2 CONNECTOK, 3 CONNECTFAIL,
 //!                                     4 INVOKE, 5 RESULT, 6 PING
-//! 7       1      serializer id        1 serpent, 2 marshal, 3 json, 4 msgpack; 42 in Pyro5's ping
+//! 7       1      serializer id        1 serpent, 2 marshal, 3 json, 4 msgpack; 42 in Pyro5's ping;
+//!                                     70 with arrays as packed bytes, see `packed`
 //! 8       2      flags                bits of Flags
 //! 10      2      sequence number      a RESULT repeats that of its INVOKE
 //! 12      4      payload length       as sent: after compression
@@ -82,6 +83,9 @@ bitflags::bitflags! {
         const KEEPSERIALIZED = 1 << 5;
         /// The header has a correlation id.
         const CORR_ID = 1 << 6;
+        /// The caller knows arrays as packed bytes: what Ferrolab's client says to daemons that
+        /// announce arrays in the handshake. Only with marshal.
+        const ARRAYS = 1 << 14;
         /// Objects in the result become data by serpent's rules, whatever the serializer: what
         /// Ferrolab's client asks of daemons that announce themselves in the handshake.
         const SERPENT_RULES = 1 << 15;

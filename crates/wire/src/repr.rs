@@ -111,6 +111,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
         Value::Set(set) => write_items("{", set.iter(), "}", out),
         Value::FrozenSet(set) if set.is_empty() => out.extend_from_slice(b"frozenset()"),
         Value::FrozenSet(set) => write_items("frozenset({", set.iter(), "})", out),
+        Value::Array(array) => out.extend_from_slice(array.to_string().as_bytes()),
         Value::Dict(dict) => {
             out.push(b'{');
             for (number, (key, value)) in dict.iter().enumerate() {

@@ -1,8 +1,11 @@
 //! Value model of Python's plain data, shared by all serializers.
 
+use std::sync::Arc;
+
 use num_bigint::BigInt;
 use num_traits::ToPrimitive;
 
+pub use crate::array::Array;
 pub use crate::dict::Dict;
 pub use crate::set::Set;
 pub use crate::surrogate_text::SurrogateText;
@@ -46,6 +49,8 @@ pub enum Value {
     FrozenSet(Set),
     /// A `dict`; an instance of a class travels as one with a `"__class__"` entry.
     Dict(Dict),
+    /// A numpy array; a list of lists for those who know no arrays.
+    Array(Arc<Array>),
 }
 
 impl Value {
@@ -63,6 +68,7 @@ impl Value {
                     let pairs = dict.iter().map(|(key, value)| key.memory() + value.memory());
                     pairs.sum()
                 }
+                Value::Array(array) => array.memory(),
                 _ => 0,
             }
     }
@@ -160,6 +166,7 @@ impl Value {
             Value::Set(_) => "set",
             Value::FrozenSet(_) => "frozenset",
             Value::Dict(_) => "dict",
+            Value::Array(_) => "ndarray",
         }
     }
 }

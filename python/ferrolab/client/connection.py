@@ -6,11 +6,12 @@ answer to a later call. `busy` is held by the thread that uses it.
 
 import json
 import os
+import struct
 import threading
 import weakref
 from time import monotonic
 
-from . import logins, message, serializers, transport
+from . import arrays, logins, message, serializers, transport
 from .answer import read_value, refuse_handshake
 from .errors import (
     NOT_STARTED,
@@ -126,17 +127,20 @@ class Connection:
         None for a oneway call. Any failure closes the connection.
         """
         self.seq = seq = (self.seq + 1) & 0xFFFF
-        head = _header(_INVOKE, self.serializer, flags | self._flags, seq, len(payload))
+        serializer = self.serializer if type(payload) is bytes else arrays.SERIALIZER
+        head = _header(_INVOKE, serializer, flags | self._flags, seq, len(payload))
         sent = False
         # One block for both: an interrupt between them leaves an answer that nobody reads.
         try:
             if timeout != self._armed:
                 self._arm(timeout)
             deadline = None if timeout is None else monotonic() + timeout
-            if len(payload) < _LARGE_BYTES:
+            if len(payload) >= _LARGE_BYTES:
+                self._send_large(head, payload, deadline)
+            elif serializer != arrays.SERIALIZER:
                 self.sock.sendall(head + payload)
             else:
-                self._send_large(head, payload, deadline)
+                self.sock.sendall(b"".join([head, *payload.buffers]))
             sent = True
             if flags & message.ONEWAY:
                 return None
@@ -221,7 +225,8 @@ class Connection:
         self._armed = timeout
 
     def _send_large(self, head, payload, deadline):
-        for part in (head, payload):
+        parts = (payload,) if type(payload) is bytes else payload.buffers
+        for part in (head, *parts):
             with memoryview(part) as view:
                 sent = 0
                 while sent < len(view):
@@ -236,6 +241,9 @@ class Connection:
         kind, flags, number, notes, size = _read_header(data, kind, seq, self._limit)
         total = _HEADER_BYTES + notes + size
         if len(data) < total:
+            if number == arrays.SERIALIZER and not flags & message.COMPRESSED:
+                notes, payload = self._receive_arrays(data, notes, size, deadline)
+                return kind, flags, number, notes, payload
             data = self._complete(data, total, deadline)
         elif len(data) > total:
             raise ProtocolError("the server sent more than the answer to one call")
@@ -248,6 +256,42 @@ class Connection:
             payload = message.inflate(payload, self._limit)
         return kind, flags, number, notes, payload
 
+    def _receive_arrays(self, data, notes, size, deadline):
+        """The annotations and the payload of an answer; arrays are received into their memory."""
+        begin = _HEADER_BYTES + notes
+        at = min(begin + arrays.FIXED_SIZE, begin + size)
+        data = self._complete(data, at, deadline) if len(data) < at else data
+        try:
+            at = begin + arrays.begin_size(memoryview(data)[begin:], size)
+        except (ValueError, struct.error) as error:
+            raise ProtocolError("the server sent no arrays: {}".format(error)) from None
+        data = self._complete(data, at, deadline) if len(data) < at else data
+        there = memoryview(data)
+        payload = serializers.arrays_begin(there[begin:at], size, self.trusted)
+        passed = len(there)
+        for place, memory in payload.allocate():
+            place += begin
+            if passed < place:
+                # Zeros between the segments.
+                self._fill(memoryview(bytearray(place - passed)), deadline)
+                passed = place
+            part = there[place : place + len(memory)]
+            memory[: len(part)] = part
+            self._fill(memory[len(part) :], deadline)
+            passed = max(passed, place + len(memory))
+        return bytes(there[_HEADER_BYTES:begin]), payload
+
+    def _fill(self, view, deadline):
+        """Receives as many bytes as `view` has, into it."""
+        filled, total = 0, len(view)
+        while filled < total:
+            if deadline is not None:
+                self._arm(self._left(deadline))
+            count = self.sock.recv_into(view[filled:])
+            if not count:
+                raise self._closed_error(total)
+            filled += count
+
     def _complete(self, data, total, deadline):
         """`data` and the bytes after it, `total` in all; memory grows with what has arrived."""
         buffer = bytearray(data)
@@ -257,13 +301,9 @@ class Connection:
         while filled < total:
             if filled == len(buffer):
                 buffer.extend(bytes(min(total - filled, max(filled, _FIRST_BYTES))))
-            if deadline is not None:
-                self._arm(self._left(deadline))
             with memoryview(buffer) as view:
-                count = self.sock.recv_into(view[filled:])
-            if not count:
-                raise self._closed_error(total)
-            filled += count
+                self._fill(view[filled:], deadline)
+            filled = len(buffer)
         return buffer
 
     def _closed_error(self, total):

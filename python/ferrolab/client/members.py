@@ -4,19 +4,22 @@ These are Pyro5's metadata: names of methods, attributes and oneway methods. Typ
 are on the service card, which is asked for when somebody looks at it.
 """
 
+from . import arrays
 from .errors import ProtocolError
 
 
 class Members:
-    """Names of what a service offers; `ferrolab` says whether its daemon is one of ours."""
+    """Names of what a service offers; `ferrolab` says whether its daemon is one of ours, `arrays`
+    whether it knows arrays as packed bytes."""
 
-    __slots__ = ("attributes", "ferrolab", "methods", "oneway")
+    __slots__ = ("arrays", "attributes", "ferrolab", "methods", "oneway")
 
-    def __init__(self, methods=(), attributes=(), oneway=(), ferrolab=False):
+    def __init__(self, methods=(), attributes=(), oneway=(), ferrolab=False, arrays=False):
         self.methods = frozenset(methods)
         self.attributes = frozenset(attributes)
         self.oneway = frozenset(oneway)
         self.ferrolab = ferrolab
+        self.arrays = arrays
 
     @classmethod
     def from_handshake(cls, answer):
@@ -34,7 +37,9 @@ class Members:
                     "the server's handshake has no list of {}".format(key), outcome="not started"
                 )
             names.append(value)
-        return cls(names[0], names[1], names[2], isinstance(meta.get("ferrolab"), dict))
+        ours = meta.get("ferrolab")
+        is_ours = isinstance(ours, dict)
+        return cls(*names, is_ours, is_ours and ours.get("arrays") == arrays.FORMAT)
 
     def __contains__(self, name):
         return name in self.methods or name in self.attributes

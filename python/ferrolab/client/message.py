@@ -16,6 +16,8 @@ COMPRESSED = 1 << 1
 ONEWAY = 1 << 2
 BATCH = 1 << 3
 ITEM_STREAM = 1 << 4
+# Ferrolab's own: the caller knows arrays as packed bytes.
+ARRAYS = 1 << 14
 # Ferrolab's own: a driver's objects become data by serpent's rules, whatever the serializer.
 SERPENT_RULES = 1 << 15
 

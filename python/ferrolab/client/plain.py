@@ -1,7 +1,8 @@
 """Arguments as plain data: what every serializer can carry.
 
-Owns what becomes of numpy's numbers and arrays, of subclasses, times and other known classes.
-`marshal.dumps` would take anything with a buffer for bytes, so nothing passes by unseen.
+Owns what becomes of numpy's numbers, of subclasses, times and other known classes.
+`marshal.dumps` would take anything with a buffer for bytes, so nothing passes by unseen. Arrays are
+marked (`arrays.Kept`): what the serializer makes of them depends on the connection.
 """
 
 import array
@@ -11,6 +12,7 @@ import enum
 import os
 import uuid
 
+from . import arrays
 from .errors import SerializeError
 
 SCALARS = frozenset((int, float, str, bool, type(None), bytes, complex))
@@ -42,7 +44,7 @@ def plain_kwargs(kwargs):
 def plain(value, depth):
     """`value`, or the plain data for it."""
     kind = type(value)
-    if kind in SCALARS:
+    if kind in SCALARS or kind is arrays.Kept:
         return value
     if depth > MAX_DEPTH:
         raise SerializeError(
@@ -58,9 +60,18 @@ def plain(value, depth):
     return plain(convert(value), depth + 1)
 
 
+def plain_array(array):
+    """An array as lists of plain data."""
+    made = array.tolist()
+    # A datetime64 of nanoseconds becomes an int, others become datetimes.
+    return plain(made, 0)
+
+
 def convert(value):
     """The next simpler form of a value that is no plain data itself."""
     cls = type(value)
+    if cls is arrays.Kept:
+        return value.array.tolist()
     for known in cls.__mro__:
         if known in _registered:
             return _registered[known](value)
@@ -117,12 +128,12 @@ def _unknown(cls):
 
 
 def _numpy(value):
-    dtype = getattr(value, "dtype", None)
-    if dtype is not None and dtype.hasobject:
-        raise SerializeError(
-            "cannot send a numpy array of Python objects (dtype {})".format(dtype),
-            outcome="not started",
-        )
+    try:
+        kept = arrays.keep(value)
+    except TypeError as error:
+        raise SerializeError(str(error), outcome="not started") from None
+    if kept is not None:
+        return kept
     tolist = getattr(value, "tolist", None)
     if tolist is None:
         raise SerializeError("cannot send a {}".format(type(value).__name__), outcome="not started")

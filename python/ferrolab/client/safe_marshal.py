@@ -24,9 +24,19 @@ _CONSTANTS = {ord("N"): None, ord("T"): True, ord("F"): False}
 _SEQUENCES = {ord("("): tuple, ord("["): list, ord("<"): set, ord(">"): frozenset}
 
 
+class _WithPlaces(bytes):
+    """The head of a message with arrays, where Ellipsis is the place of one."""
+
+
+def loads_with_places(data):
+    """The value in `data`, with an Ellipsis in the place of each array; a ValueError otherwise."""
+    return loads(_WithPlaces(data))
+
+
 def loads(data):
     """The value in `data`; a ValueError for anything else."""
-    data = bytes(data)
+    if type(data) is not _WithPlaces:
+        data = bytes(data)
     try:
         value, at = _read(data, 0, 0)
     except (IndexError, struct.error):
@@ -55,6 +65,8 @@ def _read(data, at, depth):
         return _long(data, at)
     if code == 121:  # y
         return complex(*_complex(data, at)), at + 16
+    if code == 46 and type(data) is _WithPlaces:  # .
+        return ..., at
     if depth >= MAX_DEPTH:
         raise ValueError("more than {} levels are nested".format(MAX_DEPTH))
     if code == 123:  # {

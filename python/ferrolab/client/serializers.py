@@ -9,18 +9,39 @@ Pyro5's own client: they convert more classes for it than for marshal.
 
 import json
 import marshal
+import struct
 
-from . import message, safe_marshal, serpent
+from . import arrays, message, safe_marshal, serpent
 from .errors import RAN, SerializeError
-from .plain import convert
+from .plain import convert, plain_array
 
+_PLACES = safe_marshal.loads_with_places
 # Errors of the decoders for bytes that are no value.
-_UNREADABLE = (ValueError, TypeError, EOFError, RecursionError, MemoryError, OverflowError)
+_UNREADABLE = (
+    ValueError, TypeError, EOFError, RecursionError, MemoryError, OverflowError, struct.error,
+)  # fmt: skip
 
 
 def _marshal_call(object_id, method, args, kwargs):
     # Version 2 has no references; every Python reads it.
-    return marshal.dumps((object_id, method, args, kwargs), 2)
+    try:
+        return marshal.dumps((object_id, method, args, kwargs), 2)
+    except ValueError:
+        call = arrays.lists((object_id, method, args, kwargs), plain_array)
+        return marshal.dumps(call, 2)
+
+
+def _packed_call(object_id, method, args, kwargs):
+    """A call in marshal, or with its arrays as packed bytes."""
+    call = object_id, method, args, kwargs
+    try:
+        return marshal.dumps(call, 2)
+    except ValueError:
+        # Marked arrays are no data for marshal.
+        made = arrays.dumps(call)
+        if made is None:
+            raise
+        return made
 
 
 def _json_call(object_id, method, args, kwargs):
@@ -59,15 +80,11 @@ def _msgpack_default(value):
 
 
 def _complex_bytes(value):
-    import struct
-
     return struct.pack("dd", value.real, value.imag)
 
 
 def _msgpack_loads(data):
     def extension(code, payload):
-        import struct
-
         if code == 0x30 and len(payload) == 16:
             return complex(*struct.unpack("dd", payload))
         raise ValueError("an extension of msgpack with code {}".format(code))
@@ -118,7 +135,17 @@ def speak(name, members):
     if not members.ferrolab:
         return SERPENT, _DUMPS[SERPENT], 0
     # By marshal's own rules a Decimal in a list, or a proxy, is an error.
+    if members.arrays and arrays.has_numpy():
+        return MARSHAL, _packed_call, message.SERPENT_RULES | message.ARRAYS
     return MARSHAL, _DUMPS[MARSHAL], message.SERPENT_RULES
+
+
+def arrays_begin(begin, size, trusted):
+    """A payload with arrays of `size` bytes that begins so; a SerializeError for other bytes."""
+    try:
+        return arrays.Incoming(begin, size, marshal.loads if trusted else _PLACES)
+    except _UNREADABLE as error:
+        raise _unreadable(error) from error
 
 
 def decode(number, payload, trusted):
@@ -126,12 +153,19 @@ def decode(number, payload, trusted):
     try:
         if number == MARSHAL and trusted:
             return marshal.loads(payload)
+        if number == arrays.SERIALIZER:
+            if type(payload) is arrays.Incoming:
+                return payload.value()
+            return arrays.loads(payload, marshal.loads if trusted else _PLACES, True)
         return _LOADS[number](payload)
     except KeyError:
         raise SerializeError(
             "the server answers in serializer {}".format(number), outcome=RAN
         ) from None
     except _UNREADABLE as error:
-        raise SerializeError(
-            "the call has run, but its result is not readable: {}".format(error), outcome=RAN
-        ) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error):
+    text = "the call has run, but its result is not readable: {}".format(error)
+    return SerializeError(text, outcome=RAN)

@@ -7,6 +7,7 @@ request carries it out and writes its answer; a oneway call begins on a thread f
 import functools
 from collections.abc import Iterator
 
+from ..client import arrays
 from . import (
     allocator,
     convert,
@@ -29,6 +30,7 @@ from .frame_kinds import (
     CALL,
     CLOSE,
     FINISH,
+    FLAG_ARRAYS,
     FLAG_KEEPSERIALIZED,
     FLAG_NO_INSTANCE,
     FLAG_ONEWAY,
@@ -36,6 +38,7 @@ from .frame_kinds import (
     GET,
     HEALTH,
     LEAVE,
+    MARSHAL,
     NEXT,
     NO_INSTANCE,
     RAISED,
@@ -120,7 +123,9 @@ class Channel:
             data = self._encode(answer, request)
             # Both may be large, and the daemon reads the answer when it has memory for it.
             answer = request = None
-            if type(data) is tuple:
+            if type(data) is arrays.Packed:
+                framing.send_packed(self._sock, data)
+            elif type(data) is tuple:
                 framing.send_parts(self._sock, *data)
             else:
                 framing.send_encoded(self._sock, data)
@@ -148,7 +153,7 @@ class Channel:
                 data = answer[1]
                 size = len(data[0]) + len(data[1])
             else:
-                data = framing.encode(answer)
+                data = framing.encode_answer(answer)
                 size = len(data)
             if size >= framing.WORTH_RETURNING:
                 self._reader.had_huge = True
@@ -303,7 +308,9 @@ class Channel:
                 correlation,
                 annotations,
             )
+            keeps_arrays = False
             if flags & FLAG_SERPENT_RULES:
+                keeps_arrays = flags & FLAG_ARRAYS and serializer == MARSHAL
                 serializer = SERPENT
             service = host.services.get(name) or host.service(name)
             if service is None:
@@ -335,7 +342,7 @@ class Channel:
             elif kind == SET:
                 value = service.access.set(instance, member, args[0])
             else:
-                value = self._batch(service, instance, args, serializer)
+                value = self._batch(service, instance, args, serializer, keeps_arrays)
             if service.look is not None:
                 service.look.follow(instance)
             if flags & FLAG_ONEWAY:
@@ -351,7 +358,8 @@ class Channel:
                 if parts is not None:
                     answer = WRITTEN, parts
                 else:
-                    answer = VALUE, self._plain(kind, service, member, value, serializer)
+                    made = self._plain(kind, service, member, value, serializer, keeps_arrays)
+                    answer = VALUE, made
             if context is not None:
                 left = pyro.response_annotations(context)
                 if left:
@@ -396,10 +404,12 @@ class Channel:
             log_unreadable(error, member, self._session.address)
         return RAISED, exceptions.exception(error, serializer, None, self._host.daemon)
 
-    def _plain(self, kind, service, member, value, serializer):
+    def _plain(self, kind, service, member, value, serializer, keeps_arrays):
         """The result of a member as plain data, with advice where it cannot be."""
         try:
-            made = convert.result(value, serializer, self._host.daemon, service.name, member)
+            made = convert.result(
+                value, serializer, self._host.daemon, service.name, member, keeps_arrays
+            )
         except Exception as error:
             advice = first_look.advice_on_object(service, member, value) if kind == GET else None
             if advice is not None and len(error.args) == 1 and isinstance(error.args[0], str):
@@ -410,14 +420,16 @@ class Channel:
                 first_look.warn_of_object(service, member, value)
         return made
 
-    def _batch(self, service, instance, calls, serializer):
+    def _batch(self, service, instance, calls, serializer, keeps_arrays):
         results = []
         daemon = self._host.daemon
         for member, args, kwargs in calls:
             method = service.access.method(instance, member)
             try:
                 value = method(*args, **kwargs)
-                value = convert.result(value, serializer, daemon, service.name, member)
+                value = convert.result(
+                    value, serializer, daemon, service.name, member, keeps_arrays
+                )
             except Exception as error:
                 log_unreadable(error, member, self._session.address)
                 raised = exceptions.exception(error, serializer, None, daemon)

@@ -39,11 +39,13 @@ def plain(value, serializer, hosted=None):
         raise too_deep() from None
 
 
-def result(value, serializer, hosted, service, member):
-    """The result of a service's member as plain data. An error says what cannot be sent."""
+def result(value, serializer, hosted, service, member, keeps_arrays=False):
+    """The result of a service's member as plain data, in which arrays may stay, marked. An error
+    says what cannot be sent."""
     if RULES[serializer].is_plain(value):
         return value
     rules = RULES[serializer](hosted, True)
+    rules.keeps_arrays = keeps_arrays
     try:
         return rules.convert(value, 0)
     except RecursionError:

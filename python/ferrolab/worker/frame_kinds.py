@@ -10,8 +10,10 @@ WRITTEN = -1
 
 FLAG_ONEWAY = 4
 FLAG_KEEPSERIALIZED = 32
+# The caller knows arrays as packed bytes; only with marshal.
+FLAG_ARRAYS = 1 << 14
 # Results become data by serpent's rules, whatever the serializer: our own client asks for it.
 FLAG_SERPENT_RULES = 1 << 15
 # The call must make no instance; of the daemon, beyond the 16 bits of a client's flags.
 FLAG_NO_INSTANCE = 1 << 16
-SERPENT = 1
+SERPENT, MARSHAL = 1, 2

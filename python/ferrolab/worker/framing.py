@@ -14,6 +14,8 @@ import socket
 import struct
 import threading
 
+from ..client import arrays
+
 MARSHAL_VERSION = 2
 
 _LENGTH = struct.Struct(">I")
@@ -25,6 +27,13 @@ _HUGE = 256 * 1024
 _LARGE_BUFFER = 1024 * 1024
 # Bytes of a frame whose memory is returned to the system after its call.
 WORTH_RETURNING = 1024 * 1024
+# Flags of a frame's length: it has arrays as packed bytes; and is a result, without its tuple.
+_PACKED, _PACKED_RESULT = 1 << 31, 1 << 30
+# The first item of an answer that is a value (`frame_kinds`).
+_VALUE = 0
+# Buffers of one system call, and bytes below which they are made one.
+_MOST_BUFFERS = 64
+_SMALL = 4096
 
 
 def high_fd(fd):
@@ -89,6 +98,9 @@ class Reader:
             else:
                 self._start = stop
             return frame
+        if size >= _PACKED:
+            whole = self._read_rest(start, size - _PACKED)
+            return None if whole is None else _unpack(whole)
         return self._read_large(start, size)
 
     def _fill(self):
@@ -103,6 +115,27 @@ class Reader:
         return count
 
     def _read_large(self, start, size):
+        whole = self._read_rest(start, size)
+        if whole is None:
+            return None
+        # The garbage collector would look at millions of new containers again and again, for
+        # three times as long as reading takes, and nobody else runs meanwhile.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return marshal.loads(whole)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _read_rest(self, start, size):
+        """The bytes of a frame whose content begins in the buffer; None at the end."""
+        if start + size <= self._end:
+            whole = bytearray(self._view[start : start + size])
+            self._start = start + size
+            if self._start == self._end:
+                self._start = self._end = 0
+            return whole
         if size >= WORTH_RETURNING:
             self.had_huge = True
         whole = bytearray(self._view[start : self._end])
@@ -117,20 +150,48 @@ class Reader:
                     if not count:
                         return None
                     done += count
-        # The garbage collector would look at millions of new containers again and again, for
-        # three times as long as reading takes, and nobody else runs meanwhile.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            return marshal.loads(whole)
-        finally:
-            if collects:
-                gc.enable()
+        return whole
 
 
 def encode(frame):
     """The content of a frame as bytes."""
     return marshal.dumps(frame, MARSHAL_VERSION)
+
+
+def encode_answer(answer):
+    """The content of an answer's frame: bytes, or with arrays a payload of several buffers."""
+    try:
+        return marshal.dumps(answer, MARSHAL_VERSION)
+    except ValueError:
+        # Marked arrays are no data for marshal.
+        is_result = len(answer) == 2 and answer[0] == _VALUE
+        made = arrays.dumps(answer[1] if is_result else answer)
+        if made is None:
+            raise
+        made.flags = _PACKED | _PACKED_RESULT if is_result else _PACKED
+        return made
+
+
+def _unpack(content):
+    """The content of a frame with arrays; their memory is that of the content."""
+    return arrays.loads(content, marshal.loads, False)
+
+
+def send_packed(sock, payload):
+    """Sends one frame with arrays, from their own memory."""
+    if payload.size >= _HUGE:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGE_BUFFER)
+    left = [_LENGTH.pack(payload.size | payload.flags), *payload.buffers]
+    if payload.size < _SMALL:
+        sock.sendall(b"".join(left))
+        return
+    left = [memoryview(buffer) for buffer in left]
+    while left:
+        sent = sock.sendmsg(left[:_MOST_BUFFERS])
+        while left and sent >= len(left[0]):
+            sent -= len(left.pop(0))
+        if sent:
+            left[0] = left[0][sent:]
 
 
 def send_frame(sock, frame):

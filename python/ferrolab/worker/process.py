@@ -24,6 +24,7 @@ import threading
 import time
 import traceback
 
+from ..client import arrays
 from . import exceptions, framing, logging_bridge, services, shutdown, stdio
 from .calls import Channel
 from .channel_threads import ChannelThreads
@@ -422,6 +423,7 @@ def _facts():
         "implementation": platform.python_implementation(),
         "executable": sys.executable or "",
         "prefix": sys.prefix,
+        "numpy": arrays.has_numpy(),
         "pid": os.getpid(),
     }
 

@@ -7,6 +7,7 @@ comes before every rule of this worker, wherever Pyro5 consults it.
 import enum
 import sys
 
+from ..client import arrays
 from . import pyro
 
 SERPENT, MARSHAL, JSON, MSGPACK = 1, 2, 3, 4
@@ -124,6 +125,8 @@ class Rules:
         self.has_raised = False
         # Whether one gave serpent something else than the dict that is wanted.
         self.gave_no_dict = False
+        # Whether arrays stay, marked, for a caller that knows them as packed bytes.
+        self.keeps_arrays = False
 
     @classmethod
     def is_plain(cls, value):
@@ -178,6 +181,10 @@ class Rules:
 
     def _numpy(self, value, depth):
         """A numpy value as plain data, in a tuple; None for anything else."""
+        if self.keeps_arrays:
+            kept = arrays.keep(value)
+            if kept is not None:
+                return (kept,)
         made = numpy_plain(value)
         if made is value:
             return None

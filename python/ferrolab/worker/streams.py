@@ -10,7 +10,17 @@ from collections.abc import Iterator
 
 from . import convert, exceptions, pyro, stdio
 from .exception_log import log_unreadable
-from .frame_kinds import END, FLAG_SERPENT_RULES, RAISED, REFUSED, SERPENT, STREAM, VALUE
+from .frame_kinds import (
+    END,
+    FLAG_ARRAYS,
+    FLAG_SERPENT_RULES,
+    MARSHAL,
+    RAISED,
+    REFUSED,
+    SERPENT,
+    STREAM,
+    VALUE,
+)
 from .logging_bridge import log
 
 
@@ -53,6 +63,7 @@ class Streams:
             context = pyro.fill_context(
                 session.connection, session.address, serializer, *asked
             )
+            keeps_arrays = asked[0] & FLAG_ARRAYS and serializer == MARSHAL
             if asked[0] & FLAG_SERPENT_RULES:
                 serializer = SERPENT
             stream.service.mark_driven(session, stream.instance)
@@ -61,7 +72,8 @@ class Streams:
                 answer = STREAM, self.add(stream.service, stream.instance, member, item)
             else:
                 try:
-                    answer = VALUE, convert.result(item, serializer, hosted, service, member)
+                    made = convert.result(item, serializer, hosted, service, member, keeps_arrays)
+                    answer = VALUE, made
                 except Exception as error:
                     return REFUSED, exceptions.exception(error, serializer, None, hosted)
             left = context is not None and pyro.response_annotations(context)

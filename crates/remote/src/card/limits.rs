@@ -206,7 +206,7 @@ impl Limit {
         })
     }
 
-    /// Checks a value: a number, or each number of a list.
+    /// Checks a value: a number, or each number of a list or an array.
     fn check(&self, value: &Value) -> Result<(), String> {
         let is_allowed = match value {
             Value::None => self.allows_none,
@@ -215,6 +215,10 @@ impl Limit {
             }
             Value::Set(items) | Value::FrozenSet(items) => {
                 return items.iter().try_for_each(|item| self.check(item));
+            }
+            // Masked elements too: a driver may read them.
+            Value::Array(array) => {
+                return array.elements().try_for_each(|item| self.check(&item?));
             }
             value => self.is_chosen(value) && self.is_within(value),
         };

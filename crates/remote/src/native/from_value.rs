@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wire::exception::Exception;
-use wire::value::{Dict, Value};
+use wire::value::{Array, Dict, Value};
 
 use crate::card::Type;
 
@@ -17,7 +18,7 @@ use crate::card::Type;
     message = "`{Self}` cannot be an argument of a remote method",
     label = "cannot be made from a Python value",
     note = "arguments are numbers, `bool`, `String` or `&str`, `Vec`, `Option`, tuples, maps, sets, \
-            `remote::Value`, or a type of yours that implements `remote::FromValue`"
+            `remote::Array`, `remote::Value`, or a type of yours that implements `remote::FromValue`"
 )]
 pub trait FromValue: Sized {
     /// Converts the value.
@@ -40,7 +41,7 @@ pub trait FromValue: Sized {
     /// Converts a list of values. Only a list of `u8` has another form: `bytes`.
     #[doc(hidden)]
     fn from_sequence(value: Value) -> Result<Vec<Self>, Mismatch> {
-        match value {
+        match as_list(value) {
             Value::List(items) | Value::Tuple(items) => convert_items(items),
             other => Err(Mismatch::expected("a list", &other)),
         }
@@ -131,7 +132,7 @@ impl FromValue for u8 {
     }
 
     fn from_sequence(value: Value) -> Result<Vec<Self>, Mismatch> {
-        match value {
+        match as_list(value) {
             Value::Bytes(bytes) => Ok(bytes),
             Value::List(items) | Value::Tuple(items) => convert_items(items),
             // Serpent writes bytes as a dict.
@@ -139,6 +140,29 @@ impl FromValue for u8 {
                 wire::serpent::to_bytes(&other).ok_or_else(|| Mismatch::expected("bytes", &other))
             }
         }
+    }
+}
+
+/// An array as the list that stands for it; other values as they are.
+fn as_list(value: Value) -> Value {
+    match value {
+        Value::Array(array) => array.to_list().unwrap_or(Value::Array(array)),
+        other => other,
+    }
+}
+
+impl FromValue for Arc<Array> {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::Array(array) => Ok(array),
+            other => Err(Mismatch::expected("a numpy array", &other)),
+        }
+    }
+}
+
+impl FromValue for Array {
+    fn from_value(value: Value) -> Result<Self, Mismatch> {
+        Arc::from_value(value).map(Arc::unwrap_or_clone)
     }
 }
 

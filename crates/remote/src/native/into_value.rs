@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wire::exception::Exception;
 use wire::uri::Uri;
-use wire::value::{Dict, Set, Value};
+use wire::value::{Array, Dict, Set, Value};
 
 use crate::card::Type;
 use crate::native::IntoException;
@@ -19,7 +19,7 @@ use crate::object::{CallResult, Reply};
     message = "`{Self}` cannot be returned by a remote method",
     label = "has no form in Python",
     note = "results are `()`, numbers, `bool`, strings, `Vec`, `Option`, tuples, maps, sets, \
-            `remote::Value`, a type of yours that implements `remote::IntoValue`, or a `Result` of \
+            `remote::Array`, `remote::Value`, a type of yours that implements `remote::IntoValue`, or a `Result` of \
             one of them"
 )]
 pub trait IntoValue: Sized {
@@ -109,6 +109,7 @@ by_value_from! {
     () = Type::None;
     bool = Type::Bool;
     f64 = Type::Float;
+    Array = Type::Any;
     i8 = Type::Int;
     i16 = Type::Int;
     i32 = Type::Int;

@@ -1,6 +1,6 @@
 //! Encoder of json.
 
-use crate::encode::{Literals, check_depth};
+use crate::encode::{Literals, check_depth, list_of};
 use crate::error::EncodeError;
 use crate::repr::hex_digit;
 use crate::serializer::{CallRef, Serializer};
@@ -53,6 +53,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         Value::List(items) | Value::Tuple(items) => write_items(items, depth, out)?,
         Value::Set(set) => write_items(set.iter(), depth, out)?,
         Value::Dict(dict) => write_dict(dict, depth, out)?,
+        Value::Array(array) => write(&list_of(array)?, depth, out)?,
         Value::Complex { .. } | Value::Bytes(_) | Value::FrozenSet(_) => {
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Json });

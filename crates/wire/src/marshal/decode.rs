@@ -5,6 +5,7 @@
 
 use num_bigint::{BigInt, Sign};
 
+use crate::array::Array;
 use crate::binary_reader::Reader;
 use crate::budget::{DecodeBudget, VALUE_BYTES, ValueMemory};
 use crate::error::{DecodeErrorKind, Decoded, Result};
@@ -26,15 +27,23 @@ const EXPANSION_DIVISOR: usize = 16;
 /// Data that is no marshal value, code objects, references that make a value contain itself or that
 /// expand to far more than the data, and anything beyond the limits.
 pub(crate) fn decode(data: &[u8], limits: &Limits) -> Decoded<(Value, ValueMemory)> {
-    let mut decoder = Decoder {
-        input: Reader::new(data),
-        targets: Vec::new(),
-        replaying: false,
-        budget: DecodeBudget::new(limits),
-        expansion_left: (data.len().saturating_mul(EXPANSION_PER_BYTE))
-            .saturating_add(limits.message / EXPANSION_DIVISOR),
-    };
+    let mut decoder = Decoder::new(data, limits);
     let value = decoder.read_value(false).map_err(|kind| (decoder.input.at(), kind))?;
+    Ok((value, decoder.budget.memory()))
+}
+
+/// Decodes `data`, a tuple (descriptions, value) with a placeholder in place of each array; `make`
+/// makes the arrays of their descriptions.
+///
+/// # Errors
+/// As [`decode`], and data with more or fewer placeholders than arrays.
+pub(crate) fn decode_packed(
+    data: &[u8],
+    limits: &Limits,
+    make: impl FnOnce(Value) -> Result<Vec<Array>, &'static str>,
+) -> Decoded<(Value, ValueMemory)> {
+    let mut decoder = Decoder::new(data, limits);
+    let value = decoder.read_packed(make).map_err(|kind| (decoder.input.at(), kind))?;
     Ok((value, decoder.budget.memory()))
 }
 
@@ -46,6 +55,8 @@ struct Decoder<'a> {
     budget: DecodeBudget,
     /// Bytes that references may still expand to.
     expansion_left: usize,
+    /// Arrays for the placeholders that are still to come.
+    arrays: std::vec::IntoIter<Array>,
 }
 
 /// A value that references may name. It is decoded again rather than copied, because most targets
@@ -57,7 +68,52 @@ struct ReferenceTarget {
     complete: bool,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    fn new(data: &'a [u8], limits: &Limits) -> Self {
+        Decoder {
+            input: Reader::new(data),
+            targets: Vec::new(),
+            replaying: false,
+            budget: DecodeBudget::new(limits),
+            expansion_left: (data.len().saturating_mul(EXPANSION_PER_BYTE))
+                .saturating_add(limits.message / EXPANSION_DIVISOR),
+            arrays: Vec::new().into_iter(),
+        }
+    }
+
+    fn read_packed(
+        &mut self,
+        make: impl FnOnce(Value) -> Result<Vec<Array>, &'static str>,
+    ) -> Result<Value> {
+        let is_pair = match self.input.read_byte()? & !FLAG_REF {
+            b'(' => self.read_len32()? == 2,
+            b')' => self.read_len8()? == 2,
+            _ => false,
+        };
+        if !is_pair {
+            return Err(DecodeErrorKind::Array("the arrays of a message are not described"));
+        }
+        let descriptions = self.read_value(false)?;
+        self.arrays = make(descriptions).map_err(DecodeErrorKind::Array)?.into_iter();
+        let value = self.read_value(false)?;
+        if self.arrays.len() > 0 {
+            return Err(DecodeErrorKind::Array("an array has no place in its value"));
+        }
+        Ok(value)
+    }
+
+    /// The array of a placeholder.
+    fn take_array(&mut self, start: usize, hashable: bool) -> Result<Value> {
+        if hashable {
+            return Err(self.input.fail_at(start, DecodeErrorKind::Unhashable("ndarray")));
+        }
+        // A reference to an array would need it a second time.
+        match self.arrays.next().filter(|_| !self.replaying) {
+            Some(array) => Ok(array.into()),
+            None => Err(self.input.fail_at(start, refuse_code(b'.'))),
+        }
+    }
+
     /// Reads a value, which must be `hashable` if it is a dict key or a set member.
     fn read_value(&mut self, hashable: bool) -> Result<Value> {
         let start = self.input.at();
@@ -107,6 +163,7 @@ impl Decoder<'_> {
                 Ok(Value::Bytes(self.input.read_bytes(len)?.to_vec()))
             }
             b'l' => self.read_int(),
+            b'.' => self.take_array(start, hashable),
             b'f' => Ok(Value::Float(self.read_float_text()?)),
             b'x' => Ok(Value::Complex { re: self.read_float_text()?, im: self.read_float_text()? }),
             b'y' => {

@@ -1,8 +1,11 @@
 //! Encoder of marshal, version 2.
 
+use std::sync::Arc;
+
 use num_bigint::{BigInt, Sign};
 
-use crate::encode::{check_depth, checked_length, write_leading_floats};
+use crate::array::Array;
+use crate::encode::{check_depth, checked_length, list_of, write_leading_floats};
 use crate::error::EncodeError;
 use crate::key::unhashable_type;
 use crate::serializer::{CallRef, Serializer};
@@ -13,7 +16,34 @@ use crate::value::{Dict, Value};
 /// # Errors
 /// Nesting that is too deep, and dict keys or set members that Python cannot hash.
 pub(crate) fn encode(value: &Value, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    write(value, 0, out)
+    write(value, 0, out, &mut ArraySink::default())
+}
+
+/// Appends an encoded value, with a placeholder for each array, which goes to `arrays`; fails as
+/// [`encode`].
+pub(crate) fn encode_into(
+    value: &Value,
+    out: &mut Vec<u8>,
+    arrays: &mut ArraySink,
+) -> Result<(), EncodeError> {
+    write(value, 0, out, arrays)
+}
+
+/// Collector of the arrays of a value. Where it collects none, they are written as lists.
+#[derive(Debug, Default)]
+pub(crate) struct ArraySink {
+    collects: bool,
+    found: Vec<Arc<Array>>,
+}
+
+impl ArraySink {
+    pub(crate) fn collecting() -> Self {
+        ArraySink { collects: true, found: Vec::new() }
+    }
+
+    pub(crate) fn found(&self) -> &[Arc<Array>] {
+        &self.found
+    }
 }
 
 /// Appends an encoded method call; fails as [`encode`].
@@ -22,11 +52,12 @@ pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), En
     write_str(call.object, out)?;
     write_str(call.method, out)?;
     // A list, as Pyro5 writes it.
-    write_items(b'[', "a list", call.args, call.args.len(), 1, out)?;
+    let arrays = &mut ArraySink::default();
+    write_items(b'[', "a list", call.args, call.args.len(), 1, out, arrays)?;
     out.push(b'{');
     for (key, value) in call.kwargs {
         write_str(key, out)?;
-        write(value, 2, out)?;
+        write(value, 2, out, arrays)?;
     }
     out.push(b'0');
     Ok(())
@@ -37,7 +68,12 @@ pub(crate) fn encode_bytes_head(len: usize, out: &mut Vec<u8>) -> Result<(), Enc
     write_head(b's', "a bytes", len, out)
 }
 
-fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write(
+    value: &Value,
+    depth: usize,
+    out: &mut Vec<u8>,
+    arrays: &mut ArraySink,
+) -> Result<(), EncodeError> {
     check_depth(depth)?;
     match value {
         Value::None => out.push(b'N'),
@@ -56,27 +92,37 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             encode_bytes_head(bytes.len(), out)?;
             out.extend_from_slice(bytes);
         }
-        Value::List(items) => write_sequence(b'[', "a list", items, depth, out)?,
-        Value::Tuple(items) => write_sequence(b'(', "a tuple", items, depth, out)?,
+        Value::List(items) => write_sequence(b'[', "a list", items, depth, out, arrays)?,
+        Value::Tuple(items) => write_sequence(b'(', "a tuple", items, depth, out, arrays)?,
         Value::Set(set) => {
             set.iter().try_for_each(check_key)?;
-            write_items(b'<', "a set", set.iter(), set.len(), depth, out)?;
+            write_items(b'<', "a set", set.iter(), set.len(), depth, out, arrays)?;
         }
         Value::FrozenSet(set) => {
             set.iter().try_for_each(check_key)?;
-            write_items(b'>', "a frozenset", set.iter(), set.len(), depth, out)?;
+            write_items(b'>', "a frozenset", set.iter(), set.len(), depth, out, arrays)?;
         }
-        Value::Dict(dict) => write_dict(dict, depth, out)?,
+        Value::Dict(dict) => write_dict(dict, depth, out, arrays)?,
+        Value::Array(array) if arrays.collects => {
+            out.push(b'.');
+            arrays.found.push(Arc::clone(array));
+        }
+        Value::Array(array) => write(&list_of(array)?, depth, out, arrays)?,
     }
     Ok(())
 }
 
-fn write_dict(dict: &Dict, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn write_dict(
+    dict: &Dict,
+    depth: usize,
+    out: &mut Vec<u8>,
+    arrays: &mut ArraySink,
+) -> Result<(), EncodeError> {
     out.push(b'{');
     for (key, value) in dict {
         check_key(key)?;
-        write(key, depth + 1, out)?;
-        write(value, depth + 1, out)?;
+        write(key, depth + 1, out, arrays)?;
+        write(value, depth + 1, out, arrays)?;
     }
     out.push(b'0');
     Ok(())
@@ -88,10 +134,11 @@ fn write_sequence(
     items: &[Value],
     depth: usize,
     out: &mut Vec<u8>,
+    arrays: &mut ArraySink,
 ) -> Result<(), EncodeError> {
     write_head(code, what, items.len(), out)?;
     let others = write_leading_floats(items, b'g', f64::to_le_bytes, depth + 1, out);
-    others.iter().try_for_each(|item| write(item, depth + 1, out))
+    others.iter().try_for_each(|item| write(item, depth + 1, out, arrays))
 }
 
 fn write_items<'a>(
@@ -101,9 +148,10 @@ fn write_items<'a>(
     len: usize,
     depth: usize,
     out: &mut Vec<u8>,
+    arrays: &mut ArraySink,
 ) -> Result<(), EncodeError> {
     write_head(code, what, len, out)?;
-    items.into_iter().try_for_each(|item| write(item, depth + 1, out))
+    items.into_iter().try_for_each(|item| write(item, depth + 1, out, arrays))
 }
 
 /// Writes text from its UTF-8, in which surrogates have three bytes each.

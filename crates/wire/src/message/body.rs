@@ -161,6 +161,11 @@ impl<'a> FrameWriter<'a> {
         Ok(FrameWriter { out, start, payload_start, kind, serializer, seq, finished: false })
     }
 
+    /// Changes the serializer's id.
+    pub fn set_serializer(&mut self, serializer: u8) {
+        self.serializer = serializer;
+    }
+
     /// The buffer to append the payload to. Its present content must stay.
     pub fn payload(&mut self) -> &mut Vec<u8> {
         self.out

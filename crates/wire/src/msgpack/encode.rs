@@ -6,7 +6,7 @@ use super::ext::{
     DATE, DATETIME, EXT_COMPLEX, EXT_DATE, EXT_DATETIME, EXT_LONG, EXT_TIMESTAMP,
     NANOSECONDS_PER_SECOND, TIMESTAMP,
 };
-use crate::encode::{check_depth, checked_length, write_leading_floats};
+use crate::encode::{check_depth, checked_length, list_of, write_leading_floats};
 use crate::error::EncodeError;
 use crate::number::{MAX_DIGITS, write_big_int};
 use crate::serializer::{CallRef, Serializer};
@@ -80,6 +80,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
             let class = value.type_name();
             return Err(EncodeError::Class { class, serializer: Serializer::Msgpack });
         }
+        Value::Array(array) => write(&list_of(array)?, depth, out)?,
         Value::Dict(dict) => match (as_date(dict), as_timestamp(dict)) {
             (Some((code, data)), _) => write_ext(code, &data, out)?,
             (None, Some((seconds, nanoseconds))) => write_timestamp(seconds, nanoseconds, out)?,

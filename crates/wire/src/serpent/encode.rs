@@ -1,7 +1,7 @@
 //! Encoder of serpent.
 
 use crate::base64;
-use crate::encode::{Literals, check_depth};
+use crate::encode::{Literals, check_depth, list_of};
 use crate::error::EncodeError;
 use crate::repr::{write_str, write_surrogates_apart};
 use crate::serializer::CallRef;
@@ -69,6 +69,7 @@ fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeErr
         Value::Tuple(items) => write_tuple(items, depth, out)?,
         Value::Set(set) | Value::FrozenSet(set) => write_set(set, depth, out)?,
         Value::Dict(dict) => write_dict(dict, depth, out)?,
+        Value::Array(array) => write(&list_of(array)?, depth, out)?,
         // Written already.
         Value::None | Value::Bool(_) | Value::Int(_) | Value::BigInt(_) | Value::Float(_) => {}
     }
@@ -129,9 +130,12 @@ fn write_separated<T>(
 /// which cannot be read as a key.
 fn check_key(key: &Value) -> Result<(), EncodeError> {
     match key {
-        Value::None | Value::List(_) | Value::Set(_) | Value::FrozenSet(_) | Value::Dict(_) => {
-            Err(EncodeError::SerpentKey(key.type_name()))
-        }
+        Value::None
+        | Value::List(_)
+        | Value::Set(_)
+        | Value::FrozenSet(_)
+        | Value::Dict(_)
+        | Value::Array(_) => Err(EncodeError::SerpentKey(key.type_name())),
         _ => Ok(()),
     }
 }

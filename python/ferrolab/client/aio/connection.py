@@ -10,7 +10,7 @@ import json
 import os
 import weakref
 
-from .. import logins, message, serializers, transport
+from .. import arrays, logins, message, serializers, transport
 from ..answer import read_value, refuse_handshake
 from ..errors import (
     NOT_STARTED,
@@ -58,10 +58,12 @@ class AioConnection(asyncio.Protocol):
         """The result of a call; `args` are plain data."""
         payload = self.dumps(object_id, method, args, kwargs)
         self.seq = seq = (self.seq + 1) & 0xFFFF
-        data = (
-            message.header(message.INVOKE, self.serializer, flags | self.flags, seq, len(payload))
-            + payload
-        )
+        serializer, parts = self.serializer, (payload,)
+        if type(payload) is not bytes:
+            serializer, parts = arrays.SERIALIZER, payload.buffers
+        head = message.header(message.INVOKE, serializer, flags | self.flags, seq, len(payload))
+        # Copies arrays: the event loop may send them when the program has changed them.
+        data = b"".join((head, *parts))
         if self.closed:
             raise ConnectionClosedError(
                 "the connection to {} has ended".format(self.uri), outcome=NOT_STARTED
@@ -172,7 +174,9 @@ class AioConnection(asyncio.Protocol):
             raise ProtocolError("the server sent more than the answer to one call")
         kind, flags, number, notes, _ = self._head
         at = _HEADER_BYTES + notes
-        notes, payload = bytes(data[_HEADER_BYTES:at]), data[at:]
+        notes = bytes(data[_HEADER_BYTES:at])
+        # Elements of arrays are copied once, into the arrays.
+        payload = memoryview(data)[at:] if number == arrays.SERIALIZER else data[at:]
         self._head, self._total = None, _HEADER_BYTES
         if data is self._data:
             self._data = bytearray()

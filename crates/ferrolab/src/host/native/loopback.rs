@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use remote::{Dict, Exception, Expose, Object, Value};
+use remote::{Array, Dict, Exception, Expose, Object, Value};
 
 /// Items and bytes that one call returns at most.
 const MAX_ITEMS: i64 = 1_000_000;
@@ -49,6 +49,17 @@ impl Loopback {
             *floats = (0..count).map(|i| (i as f64 * 0.618_033_988_749_894_9).fract()).collect();
         }
         Ok(floats.clone())
+    }
+
+    /// The same numbers as an array.
+    pub fn array(&self, count: i64) -> Result<Array, Exception> {
+        let floats = self.floats(count)?;
+        Array::from_values(&[floats.len()], &floats).map_err(Exception::value_error)
+    }
+
+    /// The mean of numbers.
+    pub fn mean(&self, values: Vec<f64>) -> f64 {
+        values.iter().sum::<f64>() / values.len() as f64
     }
 
     /// So many bytes.

@@ -164,12 +164,16 @@ async fn let_in(
     Ok(LetIn { welcome: Value::Dict(welcome), annotations, access, object, client })
 }
 
+/// Version of the format of arrays in messages ([`wire::packed`]).
+const ARRAY_FORMAT: i64 = 1;
+
 /// The metadata with the key `ferrolab`: our client then knows which values and locks the daemon
 /// understands. Pyro5's client ignores further keys.
 fn announce_ferrolab(mut metadata: Value) -> Value {
     if let Value::Dict(metadata) = &mut metadata {
-        let mut announcement = Dict::with_capacity(1);
+        let mut announcement = Dict::with_capacity(2);
         announcement.insert("version", env!("CARGO_PKG_VERSION"));
+        announcement.insert("arrays", ARRAY_FORMAT);
         metadata.insert("ferrolab", announcement);
     }
     metadata

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, Header};
+use wire::packed;
 use wire::serializer::{Call, Serializer};
 use wire::value::Value;
 use wire::{DecodeError, DecodeErrorKind, Limits};
@@ -83,11 +84,19 @@ pub(crate) fn decode(
             let reason = "a batch cannot stay serialized: its calls could not be told apart";
             return Err(Exception::type_error(reason).into());
         }
+        if frame.header.serializer == packed::SERIALIZER_ID {
+            return Err(
+                Exception::type_error("a message with arrays cannot stay serialized").into()
+            );
+        }
         let (object, blob) = blob(frame, serializer, limits)?;
         return Ok(Decoded { object, operation: blob, memory: frame.body.payload.len() });
     }
     let payload = &frame.body.payload;
-    let decoded = serializer.decode_call_counted(payload, limits);
+    let decoded = match frame.header.serializer {
+        packed::SERIALIZER_ID => packed::decode_call_counted(payload, limits),
+        _ => serializer.decode_call_counted(payload, limits),
+    };
     let (call, memory) = decoded.map_err(|error| unreadable(&error, payload))?;
     let Call { object, method, args, kwargs } = call;
     let operation = operation(method, args, kwargs, flags)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tracing::{debug, warn};
 use wire::exception::Exception;
 use wire::message::{Flags, Header};
-use wire::serializer::Serializer;
+use wire::packed;
 
 use crate::admission::call_permit::{CallPermit, ClientGone};
 use crate::admission::request_memory::RequestPermit;
@@ -62,7 +62,7 @@ pub(crate) async fn answer(
     permit: Option<RequestPermit>,
     out: &mut Vec<u8>,
 ) -> Response {
-    let Some(serializer) = Serializer::from_id(frame.header.serializer) else {
+    let Some(serializer) = packed::serializer_of(frame.header.serializer) else {
         debug!(peer = %caller.session.peer, serializer = frame.header.serializer,
             "unknown serializer");
         return Response::without_memory(After::Close);
@@ -415,7 +415,7 @@ pub(crate) fn refuse_unread(
     exception: Exception,
     out: &mut Vec<u8>,
 ) -> Response {
-    let Some(serializer) = Serializer::from_id(header.serializer) else {
+    let Some(serializer) = packed::serializer_of(header.serializer) else {
         return Response::without_memory(After::Continue);
     };
     warn!(daemon = %shared.config.name, peer = %session.peer, reason = exception.message(),

@@ -9,6 +9,7 @@ use std::time::Instant;
 use tracing::{debug, warn};
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameError, FrameWriter, Header, MessageType};
+use wire::packed;
 use wire::serializer::Serializer;
 use wire::value::Value;
 
@@ -231,6 +232,9 @@ impl<'a> Responder<'a> {
     /// A value that need not be copied after its header; else the value again.
     fn in_two_parts(&self, value: Value) -> Result<Serialized, Value> {
         match value {
+            Value::Array(array) if self.knows_arrays() => {
+                Serialized::array(array).map_err(Value::Array)
+            }
             Value::Bytes(bytes) if !self.shared.config.compression => {
                 Serialized::bytes(self.serializer, bytes, 0).map_err(Value::Bytes)
             }
@@ -246,6 +250,9 @@ impl<'a> Responder<'a> {
         out: &mut Vec<u8>,
     ) -> Result<Response, Exception> {
         let mut frame = self.begin(annotations, out)?;
+        if value.is_packed {
+            frame.set_serializer(packed::SERIALIZER_ID);
+        }
         frame.payload().extend_from_slice(&value.begin);
         let length = value.rest.bytes().len();
         let finished = frame.finish_with_tail(
@@ -264,7 +271,13 @@ impl<'a> Responder<'a> {
         annotations: &Annotations,
         out: &mut Vec<u8>,
     ) -> Result<Response, Exception> {
-        if value.serializer == self.serializer && !self.shared.config.compression {
+        // Arrays are not compressed: measured numbers hardly become shorter.
+        let passes = if value.is_packed {
+            self.knows_arrays()
+        } else {
+            value.serializer == self.serializer && !self.shared.config.compression
+        };
+        if passes {
             return self.write_parts(value, annotations, out);
         }
         let value = run_blocking(|| value.read()).map_err(|error| unreadable(&error))?;
@@ -281,6 +294,11 @@ impl<'a> Responder<'a> {
         run_blocking_if(is_long(value), write).map(|()| Response::without_memory(After::Continue))
     }
 
+    /// Whether the client reads arrays as packed bytes.
+    fn knows_arrays(&self) -> bool {
+        self.header.flags.contains(Flags::ARRAYS) && self.serializer == Serializer::Marshal
+    }
+
     /// The flags of an answer that is not an exception.
     fn flags(&self) -> Flags {
         let batch = self.header.flags.contains(Flags::BATCH);
@@ -295,10 +313,17 @@ impl<'a> Responder<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), Exception> {
         let mut frame = self.begin(annotations, out)?;
-        self.serializer
-            .encode(value, frame.payload())
-            .map_err(|error| Exception::new(error.class(), error.to_string()))?;
-        let compress = self.shared.config.compression;
+        let encoded = if self.knows_arrays() {
+            packed::encode(value, frame.payload())
+        } else {
+            self.serializer.encode(value, frame.payload()).map(|()| false)
+        };
+        let has_arrays =
+            encoded.map_err(|error| Exception::new(error.class(), error.to_string()))?;
+        if has_arrays {
+            frame.set_serializer(packed::SERIALIZER_ID);
+        }
+        let compress = self.shared.config.compression && !has_arrays;
         frame
             .finish(flags, Some(self.correlation_id), compress, self.max_bytes())
             .map_err(|error| self.unframed(&error))

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use wire::Limits;
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags, FrameError, FrameWriter, HEADER_LEN, Header, MessageType};
-use wire::serializer::Serializer;
+use wire::packed;
 
 use crate::daemon::call::{decode, error_place};
 use crate::daemon::session::connection::Connection;
@@ -64,7 +64,7 @@ fn write<S>(connection: &mut Connection<S>, error: &FrameError, daemon: &str) ->
     let unlimited =
         Limits { message: usize::MAX, annotation_bytes: usize::MAX, ..Limits::default() };
     let header = Header::decode(bytes, &unlimited).ok()?;
-    let serializer = Serializer::from_id(header.serializer)?;
+    let serializer = packed::serializer_of(header.serializer)?;
     if header.kind != MessageType::Invoke || header.flags.contains(Flags::ONEWAY) {
         return None;
     }
