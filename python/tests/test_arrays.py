@@ -108,7 +108,7 @@ def test_no_memory_is_taken_for_what_is_not_there():
 
 
 def test_damaged_bytes_are_errors_or_values():
-    """Whatever is changed: an error, or a value of plain data and arrays without objects."""
+    """After any change: an error, or a value of plain data and arrays without objects."""
     structured = numpy.ones(2, dtype=[("a", "<f4"), ("b", "<i2", (2,))])
     masked = numpy.ma.array([1.0, 2.0], mask=[0, 1])
     kept = [arrays.keep(one) for one in (numpy.arange(3), structured, masked)]

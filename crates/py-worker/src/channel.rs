@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use wire::EncodeError;
 use wire::value::Value;
 
-use crate::frames::{self, AnswerError, Answered, Form, HEAD, LONGEST};
+use crate::frames::{self, AnswerError, Answered, FrameForm, HEAD, LONGEST};
 
 /// Size in bytes of the read buffer that is kept between calls.
 const ROOM: usize = 16 * 1024;
@@ -168,7 +168,7 @@ impl Channel {
             self.read().await?;
         }
         if let Some(serializer) = passes
-            && (length > LARGE || form == Form::PackedResult)
+            && (length > LARGE || form == FrameForm::PackedResult)
             && self.input.len() == end
         {
             let whole = std::mem::replace(&mut self.input, Vec::with_capacity(ROOM));

@@ -28,7 +28,7 @@ const PACKED_RESULT: u32 = 1 << 30;
 
 /// The form of a frame's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum FrameForm {
     /// A tuple in marshal.
     Plain,
     /// A tuple with arrays as packed bytes ([`wire::packed`]).
@@ -113,12 +113,12 @@ pub(crate) fn length(head: [u8; HEAD]) -> usize {
 }
 
 /// The form and the length that the head of an answer's frame announces.
-pub(crate) fn form_and_length(head: [u8; HEAD]) -> (Form, usize) {
+pub(crate) fn form_and_length(head: [u8; HEAD]) -> (FrameForm, usize) {
     let bits = u32::from_be_bytes(head);
     let form = match (bits & PACKED, bits & PACKED_RESULT) {
-        (0, _) => return (Form::Plain, length(head)),
-        (_, 0) => Form::Packed,
-        _ => Form::PackedResult,
+        (0, _) => return (FrameForm::Plain, length(head)),
+        (_, 0) => FrameForm::Packed,
+        _ => FrameForm::PackedResult,
     };
     (form, length((bits & !(PACKED | PACKED_RESULT)).to_be_bytes()))
 }
@@ -298,13 +298,13 @@ const BYTES: (u8, usize) = (b's', 5);
 pub(crate) fn pass_on(
     buffer: Vec<u8>,
     start: usize,
-    form: Form,
+    form: FrameForm,
     serializer: Serializer,
 ) -> Result<Serialized, Vec<u8>> {
     match form {
-        Form::Plain => {}
-        Form::Packed => return Err(buffer),
-        Form::PackedResult => return Serialized::packed(buffer, start),
+        FrameForm::Plain => {}
+        FrameForm::Packed => return Err(buffer),
+        FrameForm::PackedResult => return Serialized::packed(buffer, start),
     }
     let content = buffer.get(start..).unwrap_or_default();
     let Some(value) = content.strip_prefix(RESULT) else { return Err(buffer) };
@@ -320,12 +320,14 @@ pub(crate) fn pass_on(
 }
 
 /// Reads an answer.
-pub(crate) fn answer(form: Form, content: &[u8]) -> Result<Answered, AnswerError> {
+pub(crate) fn answer(form: FrameForm, content: &[u8]) -> Result<Answered, AnswerError> {
     let value = match form {
-        Form::Plain => read(content)?,
-        Form::Packed | Form::PackedResult => packed::decode_counted(content, &limits())?.0,
+        FrameForm::Plain => read(content)?,
+        FrameForm::Packed | FrameForm::PackedResult => {
+            packed::decode_counted(content, &limits())?.0
+        }
     };
-    if form == Form::PackedResult {
+    if form == FrameForm::PackedResult {
         return Ok(Answered::Value(value, Annotations::new()));
     }
     let Value::Tuple(items) = value else { return Err(AnswerError::Shape) };

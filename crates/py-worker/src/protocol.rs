@@ -11,8 +11,9 @@
 //! 4       n     a tuple: marshal, version 2
 //! ```
 //!
-//! Arrays stand in the requests of calls, to workers that have numpy (others get lists), and in answers to requests with the flag ARRAYS. A result
-//! with bit 30 is passed on to its client as it is.
+//! Arrays stand in the requests of calls, to workers that have numpy (others get lists), and in
+//! answers to requests with the flag ARRAYS. A result with bit 30 is passed on to its client as it
+//! is.
 //!
 //! A channel's frames begin with a number. [`frames`](crate::frames) and `worker/calls.py` hold the
 //! two sides. `args` is a list, `kwargs` a dict; GET has neither, SET one argument. The `args` of a

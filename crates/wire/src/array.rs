@@ -27,14 +27,14 @@ const TOO_LARGE: &str = "an array has a shape that is too large";
 pub struct Array {
     dtype: DType,
     shape: Vec<usize>,
-    order: Order,
+    order: ArrayOrder,
     data: Vec<u8>,
     mask: Option<Box<Mask>>,
 }
 
 /// The order of an array's elements in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum ArrayOrder {
     /// The last index changes fastest.
     C,
     /// The first index changes fastest.
@@ -44,7 +44,7 @@ pub enum Order {
 /// The masked elements of numpy's masked array.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Mask {
-    pub(crate) order: Order,
+    pub(crate) order: ArrayOrder,
     /// A bool for each element, or for each field of each element.
     pub(crate) flags: Vec<u8>,
     /// The element that stands for masked ones.
@@ -60,7 +60,7 @@ impl Array {
         let dtype = DType::of_element::<T>();
         let mut data = Vec::with_capacity(values.len().saturating_mul(T::BYTES));
         values.iter().for_each(|value| value.append(&mut data));
-        Array::new(dtype, shape.to_vec(), Order::C, data)
+        Array::new(dtype, shape.to_vec(), ArrayOrder::C, data)
     }
 
     /// An array of elements of this type, in this order, with their bytes.
@@ -70,7 +70,7 @@ impl Array {
     pub fn new(
         dtype: DType,
         shape: Vec<usize>,
-        order: Order,
+        order: ArrayOrder,
         data: Vec<u8>,
     ) -> Result<Array, &'static str> {
         if element_count(&shape)?.checked_mul(dtype.item_bytes()) != Some(data.len()) {
@@ -103,7 +103,7 @@ impl Array {
     }
 
     /// The order of the elements in memory.
-    pub fn order(&self) -> Order {
+    pub fn order(&self) -> ArrayOrder {
         self.order
     }
 

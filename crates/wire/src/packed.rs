@@ -27,7 +27,7 @@
 
 use std::sync::Arc;
 
-use crate::array::{Array, DType, Mask, Order, read_shape, shape_value};
+use crate::array::{Array, ArrayOrder, DType, Mask, read_shape, shape_value};
 use crate::budget::ValueMemory;
 use crate::encode::checked_length;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -206,17 +206,17 @@ fn describe(array: &Array) -> Value {
     Value::Tuple(parts)
 }
 
-fn order_name(order: Order) -> Value {
+fn order_name(order: ArrayOrder) -> Value {
     match order {
-        Order::C => "C".into(),
-        Order::Fortran => "F".into(),
+        ArrayOrder::C => "C".into(),
+        ArrayOrder::Fortran => "F".into(),
     }
 }
 
-fn read_order(value: &Value) -> Result<Order, &'static str> {
+fn read_order(value: &Value) -> Result<ArrayOrder, &'static str> {
     match value.as_str() {
-        Some("C") => Ok(Order::C),
-        Some("F") => Ok(Order::Fortran),
+        Some("C") => Ok(ArrayOrder::C),
+        Some("F") => Ok(ArrayOrder::Fortran),
         _ => Err("the order of an array is neither C nor F"),
     }
 }

@@ -259,7 +259,7 @@ FIXED_SIZE = _FIXED.size
 
 
 def loads(payload, decode, copies):
-    """The value of a whole payload. Arrays have memory of their own, or that of the payload."""
+    """The value of a whole payload. Arrays have new memory, or that of the payload."""
     if len(payload) < _FIXED.size:
         raise ValueError("the table of the arrays' segments is cut short")
     end = begin_size(payload, len(payload))
@@ -360,7 +360,7 @@ def _make_dtype(described, depth=0, seen=None):
 
 
 def _made(make, *args, **kwargs):
-    """What numpy makes of a peer's description; a ValueError for what it refuses."""
+    """An object that numpy makes of a peer's description; a ValueError for what it refuses."""
     try:
         return make(*args, **kwargs)
     except (TypeError, ValueError, OverflowError, MemoryError) as error:

@@ -149,8 +149,10 @@ fn answers_are_read() {
         }));
         let mut frame = Vec::new();
         frames::append(&mut frame, &Value::Tuple(items)).unwrap();
-        let answered =
-            format!("{:?}", frames::answer(frames::Form::Plain, &frame[frames::HEAD..]).unwrap());
+        let answered = format!(
+            "{:?}",
+            frames::answer(frames::FrameForm::Plain, &frame[frames::HEAD..]).unwrap()
+        );
         let variant = name.replace('_', "");
         assert!(answered.to_uppercase().starts_with(&variant), "{name}: {answered}");
         let mut lines = CALLS.lines().chain(STREAMS.lines());

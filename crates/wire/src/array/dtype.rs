@@ -31,11 +31,11 @@ const UNITS: [&str; 13] = ["Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", 
 #[derive(Clone, Debug, PartialEq)]
 pub struct DType {
     item_bytes: usize,
-    pub(super) form: Form,
+    pub(super) form: DTypeForm,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Form {
+pub(super) enum DTypeForm {
     Simple { text: String, kind: u8, is_big_endian: bool },
     Fields(Vec<Field>),
     Repeated(Box<DType>, Vec<usize>),
@@ -53,7 +53,7 @@ impl DType {
     pub(super) fn of_element<T: Element>() -> DType {
         let text = T::DTYPE.to_owned();
         let kind = text.as_bytes().get(1).copied().unwrap_or(b'V');
-        let form = Form::Simple { text, kind, is_big_endian: false };
+        let form = DTypeForm::Simple { text, kind, is_big_endian: false };
         DType { item_bytes: T::BYTES, form }
     }
 
@@ -94,7 +94,7 @@ impl DType {
         }
         let text = text.to_owned();
         let is_big_endian = order == ">";
-        Ok(DType { item_bytes, form: Form::Simple { text, kind, is_big_endian } })
+        Ok(DType { item_bytes, form: DTypeForm::Simple { text, kind, is_big_endian } })
     }
 
     /// Reads a type as a peer describes it.
@@ -118,7 +118,7 @@ impl DType {
                 let bytes = element_count(&shape)?.checked_mul(dtype.item_bytes);
                 let item_bytes = bytes.filter(|bytes| *bytes <= MAX_ITEM_BYTES);
                 let item_bytes = item_bytes.ok_or("an element of an array has too many bytes")?;
-                return Ok(DType { item_bytes, form: Form::Repeated(Box::new(dtype), shape) });
+                return Ok(DType { item_bytes, form: DTypeForm::Repeated(Box::new(dtype), shape) });
             }
             Err(parts) => parts,
         };
@@ -142,14 +142,14 @@ impl DType {
             }
             fields.push(Field { name, dtype, offset });
         }
-        Ok(DType { item_bytes, form: Form::Fields(fields) })
+        Ok(DType { item_bytes, form: DTypeForm::Fields(fields) })
     }
 
     /// The description of the type for a peer.
     pub(crate) fn to_value(&self) -> Value {
         match &self.form {
-            Form::Simple { text, .. } => Value::from(text),
-            Form::Fields(fields) => {
+            DTypeForm::Simple { text, .. } => Value::from(text),
+            DTypeForm::Fields(fields) => {
                 let list =
                     |part: fn(&Field) -> Value| Value::List(fields.iter().map(part).collect());
                 Value::Tuple(vec![
@@ -159,7 +159,7 @@ impl DType {
                     self.item_bytes.into(),
                 ])
             }
-            Form::Repeated(dtype, shape) => {
+            DTypeForm::Repeated(dtype, shape) => {
                 Value::Tuple(vec![dtype.to_value(), shape_value(shape)])
             }
         }
@@ -173,11 +173,11 @@ impl DType {
     /// Bytes of an element of the mask: a bool for each value.
     pub(super) fn mask_bytes(&self) -> usize {
         match &self.form {
-            Form::Simple { .. } => 1,
-            Form::Fields(fields) => {
+            DTypeForm::Simple { .. } => 1,
+            DTypeForm::Fields(fields) => {
                 fields.iter().fold(0, |sum, field| sum.saturating_add(field.dtype.mask_bytes()))
             }
-            Form::Repeated(dtype, shape) => {
+            DTypeForm::Repeated(dtype, shape) => {
                 element_count(shape).unwrap_or(usize::MAX).saturating_mul(dtype.mask_bytes())
             }
         }
@@ -187,12 +187,12 @@ impl DType {
 impl fmt::Display for DType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.form {
-            Form::Simple { text, .. } => f.write_str(text),
-            Form::Fields(fields) => {
+            DTypeForm::Simple { text, .. } => f.write_str(text),
+            DTypeForm::Fields(fields) => {
                 let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
                 write!(f, "fields {}", names.join(", "))
             }
-            Form::Repeated(dtype, _) => dtype.fmt(f),
+            DTypeForm::Repeated(dtype, _) => dtype.fmt(f),
         }
     }
 }

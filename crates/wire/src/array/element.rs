@@ -1,7 +1,7 @@
 //! Rust's numbers as elements of arrays.
 
 use super::list::fixed;
-use super::{Array, Order};
+use super::{Array, ArrayOrder};
 
 /// A number of Rust's that can be the element of an array.
 pub trait Element: Copy {
@@ -54,7 +54,7 @@ impl Array {
         if self.is_masked() {
             return None;
         }
-        if self.order() == Order::C || self.shape().len() < 2 {
+        if self.order() == ArrayOrder::C || self.shape().len() < 2 {
             let items = self.data().chunks_exact(T::BYTES);
             return items.map(|bytes| T::read(bytes, is_big_endian)).collect();
         }

@@ -1,7 +1,7 @@
 //! Arrays as lists of lists, as numpy's `tolist` makes them: what clients get that know no arrays.
 
-use super::dtype::Form;
-use super::{Array, DType, Element, Order};
+use super::dtype::DTypeForm;
+use super::{Array, ArrayOrder, DType, Element};
 use crate::value::Value;
 
 /// Lists of a list of lists for each byte of the array: many dimensions of length 1 would take
@@ -12,7 +12,7 @@ const MOST_EMPTY_LISTS: usize = 1 << 16;
 
 impl Array {
     /// The array as a list of lists, or as a plain value where it has no dimensions. Masked
-    /// elements are None.
+    /// elements become None.
     ///
     /// # Errors
     /// Elements that have no plain form.
@@ -42,7 +42,7 @@ impl Array {
     /// The distance in elements between neighbours in each dimension: of the data, of the mask.
     fn strides(&self) -> (Vec<usize>, Vec<usize>) {
         let of = |order| strides_of(self.shape(), order);
-        (of(self.order()), of(self.mask().map_or(Order::C, |mask| mask.order)))
+        (of(self.order()), of(self.mask().map_or(ArrayOrder::C, |mask| mask.order)))
     }
 
     fn nested(
@@ -101,7 +101,7 @@ impl Array {
     }
 }
 
-fn strides_of(shape: &[usize], order: Order) -> Vec<usize> {
+fn strides_of(shape: &[usize], order: ArrayOrder) -> Vec<usize> {
     let mut strides = vec![0; shape.len()];
     let mut step = 1usize;
     let mut set = |(stride, length): (&mut usize, &usize)| {
@@ -109,8 +109,8 @@ fn strides_of(shape: &[usize], order: Order) -> Vec<usize> {
         step = step.saturating_mul(*length);
     };
     match order {
-        Order::C => strides.iter_mut().zip(shape).rev().for_each(&mut set),
-        Order::Fortran => strides.iter_mut().zip(shape).for_each(&mut set),
+        ArrayOrder::C => strides.iter_mut().zip(shape).rev().for_each(&mut set),
+        ArrayOrder::Fortran => strides.iter_mut().zip(shape).for_each(&mut set),
     }
     strides
 }
@@ -119,7 +119,7 @@ impl DType {
     /// Whether the elements are `T`, and then whether they are big-endian.
     pub(super) fn is_of<T: Element>(&self) -> Option<bool> {
         match &self.form {
-            Form::Simple { text, is_big_endian, .. } => {
+            DTypeForm::Simple { text, is_big_endian, .. } => {
                 (text.get(1..) == T::DTYPE.get(1..)).then_some(*is_big_endian)
             }
             _ => None,
@@ -129,18 +129,18 @@ impl DType {
     /// An element as plain data.
     fn item(&self, bytes: &[u8]) -> Result<Value, &'static str> {
         match &self.form {
-            Form::Simple { kind, is_big_endian, .. } => number(*kind, bytes, *is_big_endian)
+            DTypeForm::Simple { kind, is_big_endian, .. } => number(*kind, bytes, *is_big_endian)
                 .map_or_else(|| other(*kind, bytes, *is_big_endian), Ok),
-            Form::Fields(fields) => {
+            DTypeForm::Fields(fields) => {
                 let field = |field: &super::dtype::Field| {
                     let end = field.offset + field.dtype.item_bytes();
                     field.dtype.item(bytes.get(field.offset..end).unwrap_or_default())
                 };
                 fields.iter().map(field).collect::<Result<_, _>>().map(Value::Tuple)
             }
-            Form::Repeated(dtype, shape) => {
+            DTypeForm::Repeated(dtype, shape) => {
                 let (dtype, shape) = (dtype.as_ref().clone(), shape.clone());
-                Array::new(dtype, shape, Order::C, bytes.to_vec())?.to_list()
+                Array::new(dtype, shape, ArrayOrder::C, bytes.to_vec())?.to_list()
             }
         }
     }

@@ -11,7 +11,7 @@ fn list(items: impl IntoIterator<Item = Value>) -> Value {
 }
 
 fn array(text: &str, shape: &[usize], data: &[u8]) -> Array {
-    Array::new(DType::of_text(text).unwrap(), shape.to_vec(), Order::C, data.to_vec()).unwrap()
+    Array::new(DType::of_text(text).unwrap(), shape.to_vec(), ArrayOrder::C, data.to_vec()).unwrap()
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_structured_type_keeps_its_fields_and_gaps() {
     assert_eq!((it.item_bytes(), it.mask_bytes(), it.to_value()), (16, 3, described));
     let bytes =
         [&7i16.to_le_bytes()[..], &[0; 2], &1.5f32.to_le_bytes(), &2f32.to_le_bytes(), &[0; 4]];
-    let made = Array::new(it, vec![], Order::C, bytes.concat()).unwrap();
+    let made = Array::new(it, vec![], ArrayOrder::C, bytes.concat()).unwrap();
     let pair = list([1.5.into(), 2.0.into()]);
     assert_eq!(made.to_list(), Ok(Value::Tuple(vec![7.into(), pair])));
 }
@@ -121,9 +121,9 @@ fn a_malformed_type_is_refused() {
 fn a_shape_must_fit_the_bytes() {
     let float = || DType::of_text("<f8").unwrap();
     let empty = || DType::of_text("|S0").unwrap();
-    assert!(Array::new(float(), vec![2, 3], Order::C, vec![0; 48]).is_ok());
-    assert!(Array::new(float(), vec![0, 3], Order::C, vec![]).is_ok());
-    assert!(Array::new(empty(), vec![1000], Order::C, vec![]).is_ok());
+    assert!(Array::new(float(), vec![2, 3], ArrayOrder::C, vec![0; 48]).is_ok());
+    assert!(Array::new(float(), vec![0, 3], ArrayOrder::C, vec![]).is_ok());
+    assert!(Array::new(empty(), vec![1000], ArrayOrder::C, vec![]).is_ok());
     let cases = [
         (float(), vec![2, 3], 47),
         (float(), vec![], 0),
@@ -134,7 +134,10 @@ fn a_shape_must_fit_the_bytes() {
         (empty(), vec![1 << 40], 0),
     ];
     for (dtype, shape, bytes) in cases {
-        assert!(Array::new(dtype, shape.clone(), Order::C, vec![0; bytes]).is_err(), "{shape:?}");
+        assert!(
+            Array::new(dtype, shape.clone(), ArrayOrder::C, vec![0; bytes]).is_err(),
+            "{shape:?}"
+        );
     }
     let flat = array("|u1", &[&[1 << 20][..], &[1; 63]].concat(), &vec![0; 1 << 20]);
     assert!(flat.to_list().is_err());
@@ -169,7 +172,8 @@ fn numbers_of_rust_come_back_in_c_order() {
     assert_eq!(made.values::<u16>(), Some(vec![1, 2, 3, 4]));
     assert_eq!(made.values::<i16>(), None);
     let transposed =
-        Array::new(made.dtype().clone(), vec![2, 2], Order::Fortran, made.data().to_vec()).unwrap();
+        Array::new(made.dtype().clone(), vec![2, 2], ArrayOrder::Fortran, made.data().to_vec())
+            .unwrap();
     assert_eq!(transposed.values::<u16>(), Some(vec![1, 3, 2, 4]));
     let rows = list([list([1.into(), 3.into()]), list([2.into(), 4.into()])]);
     assert_eq!(transposed.to_list(), Ok(rows));

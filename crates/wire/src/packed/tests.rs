@@ -9,7 +9,10 @@ fn floats(numbers: &[f64]) -> Value {
 
 fn masked() -> Value {
     let array = Array::from_values(&[3], &[1u8, 2, 3]).unwrap();
-    array.with_mask(Mask { order: Order::C, flags: vec![0, 1, 0], fill: vec![99] }).unwrap().into()
+    array
+        .with_mask(Mask { order: ArrayOrder::C, flags: vec![0, 1, 0], fill: vec![99] })
+        .unwrap()
+        .into()
 }
 
 fn packed(value: &Value) -> Vec<u8> {
