@@ -24,6 +24,13 @@ pub(crate) fn raise_file_limit() {
     }
 }
 
+/// Whether this process is in the foreground of its terminal: a Ctrl-C there reaches its children
+/// too, as far as they are in its process group.
+pub(crate) fn is_in_foreground() -> bool {
+    let Ok(terminal) = std::fs::File::open("/dev/tty") else { return false };
+    rustix::termios::tcgetpgrp(&terminal) == Ok(rustix::process::getpgrp())
+}
+
 /// Files that are open besides connections.
 const OTHER_FILES: u64 = 100;
 

@@ -54,6 +54,7 @@ fn help_texts() {
         &["stubs"],
         &["lock"],
         &["locks"],
+        &["session", "run"],
         &["history"],
         &["unlock"],
         &["access", "test"],

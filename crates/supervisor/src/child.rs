@@ -7,6 +7,7 @@ use std::io;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 use crate::lines::Lines;
+use crate::os::Signal;
 use crate::process::Exit;
 use crate::process::{Process, ProcessHandle};
 
@@ -44,6 +45,11 @@ impl Child {
     /// Sends SIGTERM to the process. Does nothing if it has ended.
     pub fn terminate(&self) {
         self.process.handle.terminate();
+    }
+
+    /// Sends a signal to the process. Does nothing if it has ended.
+    pub fn signal(&self, signal: Signal) {
+        self.process.handle.signal(signal);
     }
 
     /// Sends SIGKILL to the process. Does nothing if it has ended.

@@ -70,8 +70,13 @@ impl ProcessHandle {
 
     /// Sends SIGTERM to the process.
     pub fn terminate(&self) {
+        self.signal(Signal::Term);
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, signal: Signal) {
         if self.reaper.lock().is_some() {
-            os::signal(self.reaper.pid, Signal::Term);
+            os::signal(self.reaper.pid, signal);
         }
     }
 

@@ -7,6 +7,7 @@ is lost, and every further call in the block raises `LockLost`.
 """
 
 import getpass
+import json
 import logging
 import os
 import secrets
@@ -66,7 +67,7 @@ class Lock:
         self.user = user_name() if user is None else user
         self._has_own_token = token is not None
         self.token = token or secrets.token_hex(16)
-        # Whether `ferrolab lock` has the lock, which also ends it after this program.
+        # Whether `ferrolab lock` or `session run` has the lock, and ends it after this program.
         self.inherited = False
         self.ttl = ttl
         self._safe_on_error = safe_on_error
@@ -384,9 +385,15 @@ class Lock:
 
 
 def inherited_token(uri):
-    """The token of the lock that `ferrolab lock` holds for this program, if it is this object's."""
-    held, token = os.environ.get("FERROLAB_LOCK_URI"), os.environ.get("FERROLAB_LOCK_TOKEN")
-    return token if token and held == str(uri) else None
+    """The token of this object's lock, where `ferrolab lock` or `session run` has it for us."""
+    if os.environ.get("FERROLAB_LOCK_URI") == str(uri):
+        return os.environ.get("FERROLAB_LOCK_TOKEN") or None
+    try:
+        tokens = json.loads(os.environ.get("FERROLAB_SESSION", "{}"))
+    except ValueError:
+        return None
+    token = tokens.get(str(uri)) if isinstance(tokens, dict) else None
+    return token if isinstance(token, str) and token else None
 
 
 def user_name():

@@ -5,11 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use miette::{IntoDiagnostic, Report, miette};
+use miette::{Report, miette};
 use remote::{Error, Proxy, Uri, Value};
-use supervisor::{Child, CommandSpec, Exit, Spawner};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::foreground::ForegroundCommand;
 use super::nslist::NameserverArgument;
 use super::target::ServiceTarget;
 use super::{Outcome, find, paths, runtime};
@@ -72,6 +71,11 @@ pub(super) fn own_name() -> String {
     known.unwrap_or_else(|| format!("user {}", os::user_id()))
 }
 
+/// A secret that a lock is taken with.
+pub(super) fn new_token() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
 /// A refused or failed call on a lock, as an error for a person.
 pub(super) fn explain(name: &str, error: &Error) -> Report {
     let no_lock = match error {
@@ -109,7 +113,7 @@ impl Held {
         let uri = target.uri.clone();
         let mut proxy =
             target.proxy().with_timeout(PATIENCE.saturating_add(wait.unwrap_or_default()));
-        let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let token = new_token();
         // A connection of ours that ends takes its lock along: nothing outlives this process.
         let request = vec![
             ("user".to_owned(), Value::from(user.as_str())),
@@ -132,22 +136,15 @@ impl Held {
 
     /// Runs the command. Changes of the lock meanwhile are printed, and do not stop it.
     async fn during(&mut self, command: &[OsString]) -> Outcome {
-        let Some((program, args)) = command.split_first() else { return Ok(ExitCode::SUCCESS) };
-        // From here on these are the command's, which the terminal sends them to as well.
-        let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
-        let mut terminate = signal(SignalKind::terminate()).into_diagnostic()?;
-        let command = CommandSpec::foreground(program)
-            .args(args)
-            .env("FERROLAB_LOCK_URI", self.uri.to_string())
-            .env("FERROLAB_LOCK_TOKEN", &self.token);
-        let child = Spawner::permanent().into_diagnostic()?.spawn(command).await;
-        let child: Child = child.into_diagnostic()?;
+        let environment = [
+            ("FERROLAB_LOCK_URI", self.uri.to_string()),
+            ("FERROLAB_LOCK_TOKEN", self.token.clone()),
+        ];
+        let mut command = ForegroundCommand::start(command, environment).await?;
         let mut beat = tokio::time::interval(BEAT);
         loop {
             tokio::select! {
-                exit = child.wait() => return Ok(code(exit)),
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => child.terminate(),
+                code = command.wait() => return Ok(code),
                 _ = beat.tick() => {
                     let ours = self.is_ours().await;
                     if !ours && !self.is_lost {
@@ -197,23 +194,14 @@ impl Held {
 }
 
 /// The lock's owner as other clients see it; empty where that is not known.
-async fn owner(proxy: &mut Proxy) -> String {
+pub(super) async fn owner(proxy: &mut Proxy) -> String {
     let info = proxy.call("lock_info", Vec::new(), Vec::new()).await.ok();
     let user = info.as_ref().and_then(Value::as_dict).and_then(|info| info.get("user"));
     user.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn seconds(seconds: f64) -> Result<Duration, Report> {
+/// A `--wait` of this many seconds.
+pub(super) fn seconds(seconds: f64) -> Result<Duration, Report> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| miette!("`--wait {seconds}` must be a number of seconds, 0 or more"))
-}
-
-/// Exit code of the command, as shells report it.
-fn code(exit: Exit) -> ExitCode {
-    let number = match exit {
-        Exit::Code(code) => u8::try_from(code).unwrap_or(1),
-        Exit::Signal(signal) => u8::try_from(signal).unwrap_or(127).saturating_add(128),
-        Exit::Unknown => 1,
-    };
-    ExitCode::from(number)
 }

@@ -30,6 +30,7 @@ mod demo;
 mod describe;
 mod down;
 mod find;
+mod foreground;
 mod history;
 mod import;
 mod info;
@@ -49,6 +50,8 @@ mod reload;
 mod rename;
 mod run;
 mod service;
+mod session;
+mod session_holder;
 mod shown_value;
 mod status;
 mod stubs;
@@ -113,6 +116,8 @@ enum Command {
     Login(login::Arguments),
     #[command(subcommand)]
     User(user::UserCommand),
+    #[command(subcommand)]
+    Session(session::SessionCommand),
     History(history::Arguments),
     Unlock(unlock::Arguments),
     #[command(subcommand)]
@@ -167,6 +172,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Cert(command) => cert::run(&command),
         Command::Lock(arguments) => lock::run(&arguments),
         Command::Locks(arguments) => locks::run(&arguments),
+        Command::Session(command) => session::run(&command),
         Command::History(arguments) => history::run(&arguments),
         Command::Login(arguments) => login::run(&arguments),
         Command::User(command) => user::run(&command),

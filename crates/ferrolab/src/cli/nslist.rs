@@ -6,7 +6,7 @@ use clap::Args;
 use lab_config::Nameserver;
 use miette::{Report, miette};
 use remote::{Error, Location, NameServer, Registration, Search, locate_ns};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::output::print_json;
 use super::table::for_terminal;
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 }
 
 /// Which nameserver to ask.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Deserialize, Serialize, Args)]
 pub(super) struct NameserverArgument {
     /// Ask this nameserver: a name of the configuration, or where it is
     #[arg(long = "ns", value_name = "NAME|HOST[:PORT]")]

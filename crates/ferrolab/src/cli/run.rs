@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use supervisor::Lifeline;
 use tokio_util::sync::CancellationToken;
 
-use super::{paths, up};
+use super::{paths, session_holder, up};
 use crate::history_process::HistoryAssignment;
 use crate::host::DaemonAssignment;
 use crate::nameserver_process::NameserverAssignment;
@@ -35,6 +35,8 @@ pub(super) enum RunCommand {
     Web,
     /// The history; its assignment comes on standard input
     History,
+    /// The locks of `ferrolab session run`; its assignment comes on standard input
+    Session,
 }
 
 /// The name is for `ps` and the log; what to be is in the assignment.
@@ -62,6 +64,7 @@ pub(super) fn shortcut(mut words: impl Iterator<Item = OsString>) -> Option<RunC
         ("daemon", Some(name)) if !name.starts_with('-') => RunCommand::Daemon(Name { name }),
         ("web", None) => RunCommand::Web,
         ("history", None) => RunCommand::History,
+        ("session", None) => RunCommand::Session,
         _ => return None,
     };
     next().is_none().then_some(command)
@@ -79,6 +82,7 @@ pub(super) fn run(command: &RunCommand) -> ExitCode {
         RunCommand::Web => child(|assignment: WebAssignment, lifeline| {
             runtime(Box::pin(async move { web::run(assignment, &lifeline).await }))
         }),
+        RunCommand::Session => session_holder::run(),
         RunCommand::History => child(|assignment: HistoryAssignment, lifeline| {
             runtime(Box::pin(async move { history_process::run(assignment, &lifeline).await }))
         }),

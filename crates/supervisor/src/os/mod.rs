@@ -37,4 +37,12 @@ pub enum Signal {
     Term,
     /// SIGKILL: ends a process at once.
     Kill,
+    /// SIGINT: what a terminal sends for Ctrl-C.
+    Interrupt,
+    /// SIGQUIT: what a terminal sends for Ctrl-\.
+    Quit,
+    /// SIGUSR1: means what the program says.
+    User1,
+    /// SIGUSR2: means what the program says.
+    User2,
 }

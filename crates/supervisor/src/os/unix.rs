@@ -155,6 +155,10 @@ fn raw(signal: Signal) -> rustix::process::Signal {
     match signal {
         Signal::Term => rustix::process::Signal::TERM,
         Signal::Kill => rustix::process::Signal::KILL,
+        Signal::Interrupt => rustix::process::Signal::INT,
+        Signal::Quit => rustix::process::Signal::QUIT,
+        Signal::User1 => rustix::process::Signal::USR1,
+        Signal::User2 => rustix::process::Signal::USR2,
     }
 }
 

@@ -37,7 +37,7 @@ class AioLock:
         self.user = user_name() if user is None else user
         self._has_own_token = token is not None
         self.token = token or secrets.token_hex(16)
-        # Whether `ferrolab lock` has the lock, which also ends it after this program.
+        # Whether `ferrolab lock` or `session run` has the lock, and ends it after this program.
         self.inherited = False
         self.ttl = ttl
         self.epoch = None
