@@ -61,15 +61,23 @@ class Page:
         address = urllib.parse.urlsplit(uri)
         self.host, self.port = address.hostname, address.port
         self.cookie = None
+        self.source = None
 
     @classmethod
     def of(cls, lab):
         """The page of a lab, once it runs."""
         return cls(lab.wait_for_status("processes", "web", "running")["uri"])
 
+    @classmethod
+    def from_elsewhere(cls, uri):
+        """A public page as another host sees it: the client's address is not that of the server."""
+        page = cls(uri)
+        page.source, page.host = (page.host, 0), "127.0.0.1"
+        return page
+
     def request(self, method, path, body=None, headers=None):
         """Sends a request as it is."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=NEVER)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=NEVER, source_address=self.source)
         sent = dict(headers or {})
         if self.cookie:
             sent.setdefault("Cookie", self.cookie)
@@ -116,7 +124,7 @@ class Stream:
     """An event stream and what has come from it."""
 
     def __init__(self, page, path, headers):
-        self._connection = http.client.HTTPConnection(page.host, page.port, timeout=NEVER)
+        self._connection = http.client.HTTPConnection(page.host, page.port, timeout=NEVER, source_address=page.source)
         if page.cookie:
             headers.setdefault("Cookie", page.cookie)
         self._connection.request("GET", path, headers=headers)
@@ -153,6 +161,14 @@ class Stream:
             self.seen.append(event)
             if wanted(event):
                 return event
+
+    def so_far(self):
+        """All events that have come until the next sign of life."""
+        self.wait_for_tick()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.seen.append(self._events.get_nowait())
+        return [event for event in self.seen if event is not None]
 
     def wait_until_ended(self):
         """Waits for the end of the stream."""

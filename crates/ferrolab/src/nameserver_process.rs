@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use crate::access::{LOGIN_OBJECT, LoginObject, UserTable};
+use crate::access::{LOGIN_OBJECT, LoginObject, UserTable, rules};
 use crate::audit::{Audit, AuditPlace};
 use crate::authority::AuthorityFiles;
 use crate::host::address::{
@@ -101,7 +101,7 @@ pub(crate) async fn run(
     });
     let uri = daemon.uri_for(NAMESERVER_NAME, &listener);
     register_itself(&store, &uri.to_string()).await?;
-    daemon.set_access(access.map(|access| host::access::rules(&access, [])));
+    daemon.set_access(access.map(|access| rules(&access, [])));
     let (audit, _audit_end) = host::begin_name_audit(&daemon, audit.as_ref()).unzip();
     let object = NameServerObject::new(Arc::clone(&store))
         .of_lab(lab_id.clone())
@@ -166,7 +166,7 @@ async fn obey(lifeline: Lifeline, daemon: Daemon, answered: watch::Sender<u64>) 
         let number = message.get("number").and_then(serde_json::Value::as_u64).unwrap_or_default();
         match serde_json::from_value(message) {
             Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access }, .. }) => {
-                daemon.set_access(access.map(|access| host::access::rules(&access, [])));
+                daemon.set_access(access.map(|access| rules(&access, [])));
             }
             Ok(DaemonMessage { .. }) => warn!("an order of the supervisor is for daemons"),
             Err(error) => warn!(%error, "an order of the supervisor is not understood"),

@@ -1,11 +1,14 @@
-//! Users of a lab: their file, what a running process knows of them, and how they log in.
+//! Users of a lab: their file, what a running process knows of them, how they log in, and the rules
+//! of what they may do.
 
 mod browser;
 mod code;
+mod decisions;
 mod enroll;
 mod login;
 mod logins;
 mod messages;
+mod rules;
 mod table;
 mod users;
 
@@ -15,9 +18,11 @@ use crate::authority::{AuthorityError, AuthorityFiles};
 
 pub(crate) use browser::{end_browser, end_browsers, log_in_browser};
 pub(crate) use code::LoginCode;
+pub(crate) use decisions::{AccessClient, LabAccess};
 pub(crate) use enroll::{LOGIN_OBJECT, LoginObject};
 pub(crate) use login::log_in;
 pub(crate) use logins::StoredLogin;
+pub(crate) use rules::{reading_rules, rules};
 pub(crate) use table::UserTable;
 pub(crate) use users::{CODE_LIFETIME, Login, User, Users, UsersError};
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::output::print_json;
 use super::{Outcome, paths};
-use crate::access::Users;
+use crate::access::{Users, rules as rules_of};
 use crate::host;
 use crate::supervise::active_config;
 
@@ -98,7 +98,7 @@ pub(super) fn run(command: &AccessCommand) -> Outcome {
     let user = name.and_then(|name| users.get(name));
     let groups = user.map(|user| Vec::from_iter(user.groups.iter().cloned())).unwrap_or_default();
     let caller = AccessCaller { name, groups: &groups, is_local };
-    let rules = host::access::rules(access, &configuration.services);
+    let rules = rules_of(access, &configuration.services);
     let answers: Vec<AccessAnswer<'_>> = uses
         .iter()
         .map(|asked| {

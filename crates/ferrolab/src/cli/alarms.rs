@@ -100,8 +100,12 @@ fn acknowledge_alarms(arguments: &Acknowledge) -> Outcome {
     let paths = paths()?;
     let by = arguments.user.clone().unwrap_or_else(lock::own_name);
     let Acknowledge { name, reason, .. } = arguments;
-    let request =
-        Request::AcknowledgeAlarms { name: name.clone(), by: by.clone(), reason: reason.clone() };
+    let request = Request::AcknowledgeAlarms {
+        name: name.clone(),
+        by: by.clone(),
+        reason: reason.clone(),
+        client: None,
+    };
     let mut done = Vec::new();
     runtime()?.block_on(async {
         let hear = |news: News<'_>| {

@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::warn;
 
+use crate::access::reading_rules;
 use crate::authority::AuthorityFiles;
 use crate::host::address::{self, public_address_for, unreachable_warning, uri_for_people};
-use crate::host::{self, ChildReport, local_address};
+use crate::host::{ChildReport, local_address};
 use crate::os;
 
 pub(crate) use assignment::{FeedAddresses, HistoryAssignment, recorded};
@@ -76,7 +77,7 @@ pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> R
         ..DaemonConfig::default()
     });
     let methods = HistoryObject::card().members.into_iter().map(|member| member.name);
-    daemon.set_access(access.map(|access| host::access::reading_rules(&access, HISTORY, methods)));
+    daemon.set_access(access.map(|access| reading_rules(&access, HISTORY, methods)));
     let object = HistoryObject::new(Arc::clone(&recorder)).into_object();
     daemon.register(HISTORY, object).map_err(|error| error.to_string())?;
     let uri = daemon.uri_for(HISTORY, network.as_ref().unwrap_or(&local));

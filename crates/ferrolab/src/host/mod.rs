@@ -4,7 +4,7 @@
 //! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in
 //! [`native`].
 
-pub(crate) mod access;
+mod access;
 pub(crate) mod address;
 mod alarms;
 mod audit;

@@ -13,13 +13,19 @@ use super::problem::Problem;
 use super::services::known;
 use super::sessions::BrowserSession;
 use super::shared::Shared;
+use super::visibility::Visibility;
 use crate::supervise::control::Request;
 use crate::supervise::control::client::{Client, ControlError, News};
 
 /// `GET /api/alarms`
-pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<JsonValue>, Problem> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
+) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    Ok(Json(json!({ "alarms": shared.lab.alarms_json() })))
+    let mut json = json!({ "alarms": shared.lab.alarms_json() });
+    visibility.limit_json(&mut json);
+    Ok(Json(json))
 }
 
 /// `POST /api/alarms/ack` with `{"service": …, "member": …, "reason": …, "user": …}`; without a
@@ -27,6 +33,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<JsonV
 pub(super) async fn acknowledge(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<JsonValue>, Problem> {
@@ -41,7 +48,12 @@ pub(super) async fn acknowledge(
     // A login is not somebody else.
     let named = text(body.remove("user"), "user")?.filter(|_| session.login_token().is_none());
     let by = named.unwrap_or_else(|| session.user.clone());
-    let request = Request::AcknowledgeAlarms { name, by: by.clone(), reason: reason.clone() };
+    let request = Request::AcknowledgeAlarms {
+        name,
+        by: by.clone(),
+        reason: reason.clone(),
+        client: Some(visibility.client().clone()),
+    };
     let mut done = Vec::new();
     let asked = async {
         let hear = |news: News<'_>| {

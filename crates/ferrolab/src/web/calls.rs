@@ -25,6 +25,7 @@ use super::services::{find, known, local_uri};
 use super::sessions::BrowserSession;
 use super::shared::Shared;
 use super::values::{coerce, to_json};
+use super::visibility::Visibility;
 use crate::card;
 use crate::supervise::control::ServiceRow;
 
@@ -55,6 +56,7 @@ pub(super) enum Outcome {
 pub(super) async fn read(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path((name, member)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     // A read calls the driver, which may move the instrument.
@@ -63,7 +65,8 @@ pub(super) async fn read(
     {
         return Err(Problem::forbidden("read-only", why));
     }
-    let outcome = perform(&shared, &session, &name, &member, MemberUse::Read).await?;
+    let row = visible(&shared, &visibility, &name).await?;
+    let outcome = perform(&shared, &session, &row, &member, MemberUse::Read).await?;
     answer(&shared, "value", outcome).await
 }
 
@@ -71,6 +74,7 @@ pub(super) async fn read(
 pub(super) async fn set(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path((name, member)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
@@ -79,7 +83,8 @@ pub(super) async fn set(
     let Some(value) = body.remove("value") else {
         return Err(Problem::bad_request("the body is `{\"value\": …}`"));
     };
-    perform(&shared, &session, &name, &member, MemberUse::Set(value)).await?;
+    let row = visible(&shared, &visibility, &name).await?;
+    perform(&shared, &session, &row, &member, MemberUse::Set(value)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -87,14 +92,16 @@ pub(super) async fn set(
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path((name, member)): Path<(String, String)>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let body = read_object(&shared.bodies, &headers, body).await?;
     let (args, kwargs) = arguments(body)?;
+    let row = visible(&shared, &visibility, &name).await?;
     let outcome =
-        perform(&shared, &session, &name, &member, MemberUse::Call { args, kwargs }).await?;
+        perform(&shared, &session, &row, &member, MemberUse::Call { args, kwargs }).await?;
     answer(&shared, "result", outcome).await
 }
 
@@ -150,6 +157,16 @@ async fn answer(
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
+/// The row of a service that a client may see, once the lab is known.
+async fn visible(
+    shared: &Shared,
+    visibility: &Visibility,
+    name: &str,
+) -> Result<ServiceRow, Problem> {
+    known(shared).await?;
+    find(shared, visibility, name)
+}
+
 /// Uses a member of a service of this lab.
 ///
 /// # Errors
@@ -157,13 +174,11 @@ async fn answer(
 pub(super) async fn perform(
     shared: &Arc<Shared>,
     session: &Arc<BrowserSession>,
-    name: &str,
+    row: &ServiceRow,
     member: &str,
     how: MemberUse,
 ) -> Result<Outcome, Problem> {
-    known(shared).await?;
-    let row = find(shared, name)?;
-    let uri = local_uri(shared, &row).await?;
+    let (name, uri) = (row.name.as_str(), local_uri(shared, row).await?);
     let _place = take_place(shared)?;
     let changes = !matches!(how, MemberUse::Read);
     if let Some(held) = session.held(name)
@@ -289,8 +304,12 @@ fn coerce_arguments(
 }
 
 /// The row of a service that can be locked.
-pub(super) fn lockable(shared: &Shared, name: &str) -> Result<ServiceRow, Problem> {
-    let row = find(shared, name)?;
+pub(super) fn lockable(
+    shared: &Shared,
+    visibility: &Visibility,
+    name: &str,
+) -> Result<ServiceRow, Problem> {
+    let row = find(shared, visibility, name)?;
     if row.report.uri.is_some() && row.report.lock.is_none() {
         let detail = format!(
             "'{name}' has no lock: write `classname: LockableDaemon` in the configuration of daemon \

@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::proxies::plain_proxy;
 use super::services::{find, known, local_uri};
 use super::shared::Shared;
+use super::visibility::Visibility;
 use crate::card;
 
 /// The member that stands for the names of all others.
@@ -30,9 +31,12 @@ pub(super) async fn redirect() -> Redirect {
 }
 
 /// `GET /pyro/`: the services, for people.
-pub(super) async fn index(State(shared): State<Arc<Shared>>) -> Result<Html<String>, Problem> {
+pub(super) async fn index(
+    State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
+) -> Result<Html<String>, Problem> {
     known(&shared).await?;
-    let listing = shared.lab.listing();
+    let listing = visibility.listing(&shared.lab.listing());
     let mut rows = String::new();
     for row in &listing.services {
         let (name, about) = (escaped(&row.name), escaped(&row.description));
@@ -65,6 +69,7 @@ fn escaped(text: &str) -> String {
 /// `GET` and `POST /pyro/{name}/{member}`
 pub(super) async fn call(
     State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
     Path((name, member)): Path<(String, String)>,
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
@@ -83,7 +88,7 @@ pub(super) async fn call(
     let options = headers.get("x-pyro-options").and_then(|value| value.to_str().ok());
     let oneway = options.is_some_and(|text| text.split(',').any(|word| word.trim() == "oneway"));
     let asked = Asked { name, member, query, oneway, id };
-    let mut response = match asked.answer(&shared).await {
+    let mut response = match asked.answer(&shared, &visibility).await {
         Ok(text) => (StatusCode::OK, text).into_response(),
         Err(Failure::Raised(exception)) => {
             let text = encoded(&exception.to_value()).unwrap_or_default();
@@ -133,10 +138,14 @@ impl From<Error> for Failure {
 }
 
 impl Asked {
-    async fn answer(self, shared: &Arc<Shared>) -> Result<String, Failure> {
+    async fn answer(
+        self,
+        shared: &Arc<Shared>,
+        visibility: &Visibility,
+    ) -> Result<String, Failure> {
         let Asked { name, member, query, oneway, id } = self;
         known(shared).await?;
-        let Ok(row) = find(shared, &name) else {
+        let Ok(row) = find(shared, visibility, &name) else {
             let text = format!("unknown name: {name}");
             return Err(Failure::Raised(Exception::new("Pyro5.errors.NamingError", text)));
         };

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::problem::Problem;
 use super::shared::Shared;
 use super::values::to_json;
+use super::visibility::Visibility;
 use crate::history_process::HISTORY;
 
 /// Time for an answer: a year of samples takes some seconds.
@@ -37,6 +38,7 @@ pub(super) struct WantedRange {
 /// `GET /api/history?service=&member=&start=&end=&points=&format=csv`
 pub(super) async fn read(
     State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
     Query(wanted): Query<WantedRange>,
 ) -> Result<Response, Problem> {
     let Some(socket) = &shared.history_socket else {
@@ -49,6 +51,10 @@ pub(super) async fn read(
     let is_file = wanted.format.as_deref() == Some("csv");
     let (method, args) = match (wanted.service, wanted.member) {
         (Some(service), Some(member)) => {
+            if !visibility.shows_value(&service, &member) {
+                let detail = format!("there is no series of {service}.{member}");
+                return Err(Problem::not_found("unknown-series", detail));
+            }
             let points = wanted.points.unwrap_or(1000).clamp(1, MAX_POINTS);
             let range =
                 [wanted.start, wanted.end].map(|time| time.map_or(Value::None, Value::Float));
@@ -58,7 +64,12 @@ pub(super) async fn read(
         }
         (service, member) => ("series", vec![service.into(), member.into()]),
     };
-    let answer = proxy.call(method, args, Vec::new()).await.map_err(explain)?;
+    let mut answer = proxy.call(method, args, Vec::new()).await.map_err(explain)?;
+    if method == "series"
+        && let Value::List(rows) = &mut answer
+    {
+        rows.retain(|row| is_shown(&visibility, row));
+    }
     if is_file && method == "query" {
         let kind = HeaderValue::from_static("text/csv; charset=utf-8");
         let disposition = HeaderValue::from_static("attachment; filename=\"history.csv\"");
@@ -72,6 +83,13 @@ pub(super) async fn read(
     };
     let text = text.map_err(|error| Problem::unavailable("no-history", error))?;
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// Whether a client may see the values of a row of `series`.
+fn is_shown(visibility: &Visibility, row: &Value) -> bool {
+    let text = |key: &str| row.as_dict().and_then(|row| row.get(key)).and_then(Value::as_str);
+    let (service, member) = (text("service"), text("member"));
+    visibility.shows_value(service.unwrap_or_default(), member.unwrap_or_default())
 }
 
 fn explain(error: Error) -> Problem {

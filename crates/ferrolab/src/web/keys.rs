@@ -11,7 +11,7 @@ use crate::authority::AuthorityFiles;
 use crate::tls;
 
 /// The settings of these daemons.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct DaemonKeys {
     daemons: Vec<Daemon>,
     /// The folder of the lab's authority.

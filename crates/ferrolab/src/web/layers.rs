@@ -33,7 +33,7 @@ pub(super) async fn check_request(
         Ok(()) => next.run(request).await,
         Err(problem) => {
             let address = request.extensions().get::<ClientAddress>();
-            let address = address.map(|ClientAddress(address)| address.to_string());
+            let address = address.map(|client| client.address.to_string());
             info!(
                 address,
                 path = request.uri().path(),
@@ -67,6 +67,9 @@ pub(super) async fn attach_session(
 ) -> Response {
     let address = request.extensions().get::<ClientAddress>().copied();
     let (mut session, mut origin) = shared.sessions.of(request.headers(), address);
+    if !login::may_use(&session, address) {
+        (session, origin) = shared.sessions.of(&HeaderMap::new(), address);
+    }
     if !login::is_good(&shared, &session) {
         shared.sessions.close(&session);
         let left = Arc::clone(&session);

@@ -22,6 +22,7 @@ use super::proxies::proxy;
 use super::services::{known, local_uri};
 use super::sessions::BrowserSession;
 use super::shared::Shared;
+use super::visibility::Visibility;
 
 /// The longest wait for a lock, in seconds: a browser gives a request up after five minutes.
 const MAX_WAIT: f64 = 240.0;
@@ -34,13 +35,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) async fn lock(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<JsonValue>, Problem> {
     let mut body = read_object(&shared.bodies, &headers, body).await?;
     known(&shared).await?;
-    let row = lockable(&shared, &name)?;
+    let row = lockable(&shared, &visibility, &name)?;
     let user = text(body.remove("user"), "user")?.unwrap_or_else(|| session.user.clone());
     let wait = match body.remove("wait") {
         None | Some(Value::None) => None,
@@ -69,10 +71,11 @@ pub(super) async fn lock(
 pub(super) async fn unlock(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path(name): Path<String>,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    lockable(&shared, &name)?;
+    lockable(&shared, &visibility, &name)?;
     let unlocked = match session.remove(&name) {
         Some(held) => held.release().await.map_err(|error| Problem::of_call(&error))?,
         None => false,
@@ -84,13 +87,14 @@ pub(super) async fn unlock(
 pub(super) async fn break_lock(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<JsonValue>, Problem> {
     let mut body = read_object(&shared.bodies, &headers, body).await?;
     known(&shared).await?;
-    let row = lockable(&shared, &name)?;
+    let row = lockable(&shared, &visibility, &name)?;
     let reason = text(body.remove("reason"), "reason")?;
     let Some(reason) = reason.filter(|reason| !reason.trim().is_empty()) else {
         let detail =

@@ -37,7 +37,7 @@ const MAX_TOKEN: usize = 4096;
 /// `POST /api/login` with `{"token": …}`, or with `{"code": …}` of a link.
 pub(super) async fn log_in(
     State(shared): State<Arc<Shared>>,
-    Extension(ClientAddress(address)): Extension<ClientAddress>,
+    Extension(ClientAddress { address, .. }): Extension<ClientAddress>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -120,6 +120,12 @@ async fn token_for_code(
         }
         Err(_) => Err(Problem::unavailable("no-login", "the login has failed in this lab")),
     }
+}
+
+/// Whether a cookie of this session counts at an address. Others could have read one of a login
+/// that has come over the network, as with tokens.
+pub(super) fn may_use(session: &BrowserSession, client: Option<ClientAddress>) -> bool {
+    session.login_token().is_none() || client.is_none_or(|client| client.is_local)
 }
 
 /// Whether the user of a session is still one; a session without a login has none to lose.

@@ -18,6 +18,7 @@ use super::lab::unix_seconds;
 use super::problem::Problem;
 use super::services::known;
 use super::shared::Shared;
+use super::visibility::Visibility;
 use crate::log::query::{Filter, Level, Place, moment};
 use crate::log::{self, call_log, lock_log};
 
@@ -45,6 +46,7 @@ pub(super) struct WantedLines {
 /// `GET /api/logs`
 pub(super) async fn lines(
     State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
     Query(wanted): Query<WantedLines>,
 ) -> Result<Json<JsonValue>, Problem> {
     let level = wanted.level.as_deref().filter(|level| !level.is_empty()).map(|level| {
@@ -61,7 +63,9 @@ pub(super) async fn lines(
     let most = count(wanted.lines);
     let file = shared.log_file.clone();
     let lines = read(&shared, move || last_lines(&file, &filter, most)).await?;
-    Ok(Json(json!({ "lines": lines })))
+    let mut json = json!({ "lines": lines });
+    visibility.limit_json(&mut json);
+    Ok(Json(json))
 }
 
 fn last_lines(file: &Path, filter: &Filter, most: usize) -> io::Result<Vec<JsonValue>> {
@@ -79,9 +83,14 @@ fn last_lines(file: &Path, filter: &Filter, most: usize) -> io::Result<Vec<JsonV
 }
 
 /// `GET /api/calls`
-pub(super) async fn calls(State(shared): State<Arc<Shared>>) -> Result<Json<JsonValue>, Problem> {
+pub(super) async fn calls(
+    State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
+) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    Ok(Json(json!({ "calls": shared.lab.calls_json() })))
+    let mut json = json!({ "calls": shared.lab.calls_json() });
+    visibility.limit_json(&mut json);
+    Ok(Json(json))
 }
 
 /// Which lines of the call log or the lock log.
@@ -100,6 +109,7 @@ pub(super) struct WantedCalls {
 /// `GET /api/calls/history`
 pub(super) async fn call_history(
     State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
     Query(wanted): Query<WantedCalls>,
 ) -> Result<Json<JsonValue>, Problem> {
     let since = time(wanted.since.as_deref())?;
@@ -114,14 +124,16 @@ pub(super) async fn call_history(
         })
     });
     let lines = lines.await?;
-    Ok(Json(
-        json!({ "lines": lines.iter().map(|line| timed(line, line.time)).collect::<Vec<_>>() }),
-    ))
+    let lines: Vec<_> = lines.iter().map(|line| timed(line, line.time)).collect();
+    let mut json = json!({ "lines": lines });
+    visibility.limit_json(&mut json);
+    Ok(Json(json))
 }
 
 /// `GET /api/locks`: who has which lock, who waits, and the lock log.
 pub(super) async fn locks(
     State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
     Query(wanted): Query<WantedCalls>,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
@@ -135,7 +147,9 @@ pub(super) async fn locks(
     });
     let lines = lines.split_off(lines.len().saturating_sub(most));
     let lines: Vec<_> = lines.iter().map(|line| timed(line, line.time)).collect();
-    Ok(Json(json!({ "locks": shared.lab.locks_json(), "lines": lines })))
+    let mut json = json!({ "locks": shared.lab.locks_json(), "lines": lines });
+    visibility.limit_json(&mut json);
+    Ok(Json(json))
 }
 
 /// A line as JSON, with its time in Unix seconds.

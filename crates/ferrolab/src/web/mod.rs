@@ -31,30 +31,33 @@ mod shared;
 mod stalled;
 mod stream;
 mod values;
+mod visibility;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lab_config::{Host, Web};
+use lab_config::{Access, Host, Web};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use tokio::sync::Semaphore;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::access::{self, UserTable};
-use crate::host::ChildReport;
 use crate::host::address::listen_at;
+use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
 
 use guard::Guard;
 pub(crate) use keys::DaemonKeys;
 use sessions::Sessions;
 use shared::Shared;
+use visibility::VisibilityRules;
 
 /// The name of the process in `ps`, and the command that it runs.
 pub(crate) const PROCESS_NAME: &str = "web";
 
 /// Assignment of the web process: one line of JSON on its standard input.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WebAssignment {
     pub(crate) config: Web,
     /// Where it remembers its port.
@@ -74,6 +77,9 @@ pub(crate) struct WebAssignment {
     pub(crate) log_file: PathBuf,
     /// and the folder of all logs.
     pub(crate) log_dir: PathBuf,
+    /// Roles of clients; everybody sees everything if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Access>,
 }
 
 /// Serves the page until the supervisor says stop.
@@ -91,6 +97,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         access_folder,
         log_file,
         log_dir,
+        access,
     } = assignment;
     let (listener, moved) = listen_at(&config.host, config.port, &state_file).await?;
     let remote::Location::Tcp { port, .. } = *listener.location() else {
@@ -104,11 +111,13 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         warn!(%error, "logins by links of an earlier page were not ended");
     }
     let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
+    let users = UserTable::open(access_folder);
     let shared = Arc::new(Shared {
         guard: Guard::new(&config.host, &config.names),
         lab,
         keys,
-        users: UserTable::open(access_folder),
+        access: VisibilityRules::new(access.as_ref(), &users),
+        users,
         socket,
         history_socket,
         log_file,
@@ -122,11 +131,34 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         stopping: stopping.clone(),
     });
     let uri = Some(link(&config.host, port));
-    let report =
-        ChildReport { uri, address: Some(probe), warning: moved, ..ChildReport::default() };
+    // It reads messages.
+    let answered = Some(0);
+    let address = Some(probe);
+    let report = ChildReport { uri, address, warning: moved, answered, ..ChildReport::default() };
     lifeline.ready(report.to_json());
+    let obeying = obey(lifeline.clone(), Arc::clone(&shared), report);
+    let _orders = AbortOnDropHandle::new(tokio::spawn(obeying));
     server::serve(listener, router::routes(shared), stopping).await;
     Ok(())
+}
+
+/// Obeys the supervisor's orders. Other rules of access count at once, also in open tabs, which
+/// load the lab anew. Logins and locks of browsers stay.
+async fn obey(lifeline: Lifeline, shared: Arc<Shared>, report: ChildReport) {
+    let Some(mut messages) = lifeline.take_messages() else { return };
+    while let Some(message) = messages.recv().await {
+        let number = message.get("number").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        match serde_json::from_value(message) {
+            Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access }, .. }) => {
+                shared.access.change(access.as_deref(), &shared.users);
+                shared.lab.ring().push("reset", "{}".to_owned());
+            }
+            Ok(DaemonMessage { .. }) => warn!("an order of the supervisor is for daemons"),
+            Err(error) => warn!(%error, "an order of the supervisor is not understood"),
+        }
+        let report = ChildReport { answered: Some(number), ..report.clone() };
+        lifeline.status(report.to_json());
+    }
 }
 
 /// The address that people type into a browser.

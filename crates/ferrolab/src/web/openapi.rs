@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::problem::Problem;
 use super::services::{describe, known};
 use super::shared::Shared;
+use super::visibility::Visibility;
 use crate::card;
 
 /// Cards that are fetched at a time.
@@ -54,6 +55,7 @@ const PATHS: [(&str, &str, &str); 16] = [
 /// `GET /openapi.json`
 pub(super) async fn document(
     State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
     let mut paths = Map::new();
@@ -74,12 +76,12 @@ pub(super) async fn document(
         }});
         paths.insert(path.to_owned(), own);
     }
-    let listing = shared.lab.listing();
+    let listing = visibility.listing(&shared.lab.listing());
     for rows in listing.services.chunks(FETCHED) {
         let mut fetching = JoinSet::new();
         for row in rows {
             let (shared, row) = (Arc::clone(&shared), row.clone());
-            fetching.spawn(async move { describe(&shared, &row).await });
+            fetching.spawn(async move { describe(&shared, None, &row).await });
         }
         while let Some(fetched) = fetching.join_next().await {
             // A service that does not run has no card, and the others are described all the same.

@@ -12,12 +12,16 @@ use tracing::debug;
 use super::problem::Problem;
 use super::services::known;
 use super::shared::Shared;
+use super::visibility::Visibility;
 use crate::host::feed::scrape::{Scraped, scrape};
 use crate::metrics::{self, Snapshot};
 
 /// `GET /metrics`. A daemon that does not answer has no counts and no values on the page, and is
 /// not up where it does not run.
-pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+pub(super) async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
+) -> Result<Response, Problem> {
     known(&shared).await?;
     let _place = super::calls::take_place(&shared)?;
     let listing = shared.lab.listing();
@@ -32,6 +36,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Result<Respons
     for scraped in looks.join_all().await.into_iter().flatten() {
         snapshot.add(scraped);
     }
+    visibility.limit_snapshot(&mut snapshot);
     let text = metrics::text(snapshot).map_err(|error| {
         let title = "The metrics cannot be shown.";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no-metrics", title, error.to_string())

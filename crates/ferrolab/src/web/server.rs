@@ -36,7 +36,11 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// The address of the client, for each request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ClientAddress(pub(super) SocketAddr);
+pub(super) struct ClientAddress {
+    pub(super) address: SocketAddr,
+    /// Whether it is one of this host.
+    pub(super) is_local: bool,
+}
 
 /// Serves until `stopping`; then running requests have a second.
 pub(super) async fn serve(listener: TcpListener, routes: Router, stopping: CancellationToken) {
@@ -76,12 +80,15 @@ async fn serve_connection(
     stopping: CancellationToken,
 ) {
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
+    let here = stream.local_addr().ok().map(|here| here.ip().to_canonical());
+    let is_local = address.ip().is_loopback() || here == Some(address.ip());
+    let client = ClientAddress { address, is_local };
     // Without it a short answer waits for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
     let service = TowerToHyperService::new(routes);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
-        request.extensions_mut().insert(ClientAddress(address));
+        request.extensions_mut().insert(client);
         let answer = hyper::service::Service::call(&service, request);
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
     });

@@ -14,9 +14,13 @@ use super::problem::Problem;
 use super::proxies::proxy;
 use super::sessions::BrowserSession;
 use super::shared::Shared;
+use super::visibility::Visibility;
 use crate::card::{self, DescribedService};
 use crate::supervise::control::ServiceRow;
 
+/// The reason why an empty lab is shown.
+const HIDDEN: &str = "this lab shows itself to its users only: log in (`access` in its configuration \
+                      gives your address no role)";
 /// Longest wait of a request for a daemon that starts.
 const START_WAIT: Duration = Duration::from_secs(2);
 
@@ -25,9 +29,12 @@ pub(super) async fn lab(
     State(shared): State<Arc<Shared>>,
     Query(wanted): Query<Vec<(String, String)>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    let mut lab = shared.lab.to_json();
+    let mut json = JsonValue::Object(shared.lab.to_json());
+    visibility.limit_json(&mut json);
+    let JsonValue::Object(mut lab) = json else { return Ok(Json(json)) };
     let tags: Vec<&String> =
         wanted.iter().filter(|(key, _)| key == "tag").map(|(_, tag)| tag).collect();
     if let Some(JsonValue::Array(rows)) = lab.get_mut("services").filter(|_| !tags.is_empty()) {
@@ -35,6 +42,12 @@ pub(super) async fn lab(
             let own = row["tags"].as_array();
             tags.iter().all(|tag| own.is_some_and(|own| own.iter().any(|one| one == tag.as_str())))
         });
+    }
+    if visibility.shows_nothing(&shared.lab.listing()) {
+        for key in ["host", "version", "since", "supervisor"] {
+            lab.insert(key.to_owned(), JsonValue::Null);
+        }
+        lab.insert("hidden".to_owned(), HIDDEN.into());
     }
     let readonly = shared.guard.readonly().filter(|_| session.login_token().is_none());
     lab.insert("readonly".to_owned(), readonly.is_some().into());
@@ -44,9 +57,14 @@ pub(super) async fn lab(
 }
 
 /// `GET /api/values`: the latest values.
-pub(super) async fn values(State(shared): State<Arc<Shared>>) -> Result<Json<JsonValue>, Problem> {
+pub(super) async fn values(
+    State(shared): State<Arc<Shared>>,
+    visibility: Visibility,
+) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    Ok(Json(json!({ "values": shared.lab.values_json() })))
+    let mut json = json!({ "values": shared.lab.values_json() });
+    visibility.limit_json(&mut json);
+    Ok(Json(json))
 }
 
 /// `GET /api/session`: the user of this browser, and the locks that it holds.
@@ -69,13 +87,16 @@ fn session_json(session: &BrowserSession) -> serde_json::Map<String, JsonValue> 
 /// `GET /api/services/{name}`
 pub(super) async fn service(
     State(shared): State<Arc<Shared>>,
+    Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Path(name): Path<String>,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    let row = find(&shared, &name)?;
+    let row = find(&shared, &visibility, &name)?;
     let mut json = shared.lab.service_json(&name).unwrap_or_default();
+    visibility.limit_service(&mut json);
     // A service whose daemon does not run is shown all the same.
-    json["card"] = match describe(&shared, &row).await {
+    json["card"] = match describe(&shared, session.login_token(), &row).await {
         Ok(described) => card::description(&described),
         Err(problem) => {
             json["card_error"] = problem.detail().into();
@@ -93,13 +114,18 @@ pub(super) async fn known(shared: &Shared) -> Result<(), Problem> {
     }
 }
 
-/// The row of a service of this lab.
-pub(super) fn find(shared: &Shared, name: &str) -> Result<ServiceRow, Problem> {
+/// The row of a service of this lab. One that the client may not see does not exist for it.
+pub(super) fn find(
+    shared: &Shared,
+    visibility: &Visibility,
+    name: &str,
+) -> Result<ServiceRow, Problem> {
     let listing = shared.lab.listing();
-    if let Some(row) = listing.services.iter().find(|row| row.name == name) {
+    let shown = listing.services.iter().filter(|row| visibility.shows_service(&row.name));
+    if let Some(row) = shown.clone().find(|row| row.name == name) {
         return Ok(row.clone());
     }
-    let names = listing.services.iter().map(|row| row.name.as_str());
+    let names = shown.map(|row| row.name.as_str());
     let help = did_you_mean(name, names);
     let help = help.map(|help| format!("; {help}")).unwrap_or_default();
     Err(Problem::not_found("unknown-service", format!("there is no service '{name}'{help}")))
@@ -139,13 +165,14 @@ fn location_of(address: &str) -> Option<Location> {
     }
 }
 
-/// A service with its card, from its daemon. The driver is not asked.
+/// A service with its card, from its daemon, for the user with this token. The driver is not asked.
 pub(super) async fn describe(
     shared: &Shared,
+    token: Option<&str>,
     row: &ServiceRow,
 ) -> Result<DescribedService, Problem> {
     let uri = local_uri(shared, row).await?;
-    let mut proxy = proxy(&shared.keys, None, &row.daemon, uri.clone());
+    let mut proxy = proxy(&shared.keys, token, &row.daemon, uri.clone());
     let card = card::fetch_from(&mut proxy, &row.name).await;
     let card = card.map_err(|error| Problem::of_call(&error))?;
     Ok(DescribedService { name: row.name.clone(), uri, card })

@@ -155,7 +155,7 @@ impl Sessions {
         };
         let secret = secret.unwrap_or_else(new_secret);
         let user = match address {
-            Some(ClientAddress(address)) if !address.ip().is_loopback() => {
+            Some(ClientAddress { address, .. }) if !address.ip().is_loopback() => {
                 format!("page at {}", address.ip())
             }
             _ => "page".to_owned(),

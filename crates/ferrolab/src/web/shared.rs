@@ -1,16 +1,20 @@
 //! State that all requests share.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
 use super::keys::DaemonKeys;
 use super::lab::LiveLab;
-use super::sessions::Sessions;
+use super::sessions::{BrowserSession, Sessions};
 use super::values::KeptResults;
+use super::visibility::{Visibility, VisibilityRules, client};
 use crate::access::UserTable;
 
 /// State that all requests share.
@@ -20,6 +24,8 @@ pub(super) struct Shared {
     /// TLS of daemons.
     pub(super) keys: Arc<DaemonKeys>,
     pub(super) users: Arc<UserTable>,
+    /// The rules by which clients see things.
+    pub(super) access: VisibilityRules,
     /// The supervisor's control socket.
     pub(super) socket: PathBuf,
     pub(super) history_socket: Option<PathBuf>,
@@ -38,4 +44,17 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Semaphore>,
     /// Cancelled at the end of this process.
     pub(super) stopping: CancellationToken,
+}
+
+impl FromRequestParts<Arc<Shared>> for Visibility {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, Self::Rejection> {
+        let session = parts.extensions.get::<Arc<BrowserSession>>();
+        let client = client(parts.extensions.get(), session.map(|session| &**session));
+        Ok(shared.access.of(client))
+    }
 }

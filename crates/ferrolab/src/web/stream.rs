@@ -21,9 +21,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use super::lab::{RingEvent, unix_seconds};
+use super::login::is_good;
 use super::problem::Problem;
 use super::sessions::{BrowserSession, Tab};
 use super::shared::Shared;
+use super::visibility::Visibility;
+use crate::access::AccessClient;
 
 /// Streams at once: open tabs, and programs that follow the lab.
 pub(super) const STREAMS: usize = 256;
@@ -43,6 +46,7 @@ pub(super) struct From {
 pub(super) async fn stream(
     State(shared): State<Arc<Shared>>,
     Extension(session): Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
     Query(from): Query<From>,
     headers: HeaderMap,
 ) -> Response {
@@ -55,7 +59,9 @@ pub(super) async fn stream(
     let position = id.or(from.after.as_deref()).and_then(|id| ring.number(id));
     // One part is on its way at most: the ring keeps what the reader has not taken.
     let (parts, body) = mpsc::channel(1);
-    tokio::spawn(feed(Arc::clone(&shared), position, parts, (place, session.open_tab())));
+    let tab = (place, session.open_tab());
+    let reader = (session, visibility.client().clone());
+    tokio::spawn(feed(Arc::clone(&shared), reader, position, parts, tab));
     let mut response = Response::new(Body::new(Parts(body)));
     let kind = HeaderValue::from_static("text/event-stream; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -67,6 +73,7 @@ pub(super) async fn stream(
 /// Sends events until the tab or this process ends.
 async fn feed(
     shared: Arc<Shared>,
+    (session, client): (Arc<BrowserSession>, AccessClient),
     position: Option<u64>,
     parts: mpsc::Sender<Bytes>,
     _held: (OwnedSemaphorePermit, Tab),
@@ -78,11 +85,15 @@ async fn feed(
     let mut beat = Instant::now() + HEARTBEAT;
     loop {
         changes.mark_unchanged();
+        // The rules may have changed meanwhile.
+        let visibility = shared.access.of(client.clone());
         match position.and_then(|number| ring.after(number)) {
             Some(events) => {
-                events
-                    .iter()
-                    .for_each(|event| write_event(&mut text, &ring.id(event.number), event));
+                for RingEvent { number, kind, data } in &events {
+                    if let Some(data) = visibility.event(kind, data) {
+                        write_event(&mut text, &ring.id(*number), kind, &data);
+                    }
+                }
                 position = events.last().map(|event| event.number).or(position);
             }
             None => {
@@ -93,6 +104,9 @@ async fn feed(
         }
         let is_behind = position != Some(ring.last());
         if Instant::now() >= beat {
+            if !is_good(&shared, &session) {
+                return;
+            }
             let now = unix_seconds(Timestamp::now());
             text.push_str(&format!("event: tick\ndata: {{\"now\":{now}}}\n\n"));
             beat = Instant::now() + HEARTBEAT;
@@ -115,7 +129,7 @@ async fn feed(
     }
 }
 
-fn write_event(text: &mut String, id: &str, RingEvent { kind, data, .. }: &RingEvent) {
+fn write_event(text: &mut String, id: &str, kind: &str, data: &str) {
     for part in ["id: ", id, "\nevent: ", kind, "\ndata: ", data, "\n\n"] {
         text.push_str(part);
     }

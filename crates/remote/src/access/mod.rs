@@ -64,6 +64,8 @@ pub enum AccessKind {
     Register,
     /// Abort the calls of an object that no other client has locked.
     Abort,
+    /// Say that somebody looks after an alarm on a value.
+    Acknowledge,
     /// Take another client's lock away, or abort the calls that it makes with it.
     Break,
     /// Change another client's name.
@@ -79,14 +81,16 @@ impl AccessKind {
             | AccessKind::Set
             | AccessKind::Lock
             | AccessKind::Register
-            | AccessKind::Abort => Role::Operate,
+            | AccessKind::Abort
+            | AccessKind::Acknowledge => Role::Operate,
             AccessKind::Break | AccessKind::Administer => Role::Admin,
         }
     }
 
     /// Whether it is about a member of the service, so that grants for single members count.
     fn is_about_member(self) -> bool {
-        matches!(self, AccessKind::Read | AccessKind::Call | AccessKind::Set)
+        use AccessKind::{Acknowledge, Call, Read, Set};
+        matches!(self, Read | Call | Set | Acknowledge)
     }
 
     /// Its verb, for a sentence about the client.
@@ -99,6 +103,7 @@ impl AccessKind {
             AccessKind::Lock => "lock",
             AccessKind::Register => "register",
             AccessKind::Abort => "abort the calls of",
+            AccessKind::Acknowledge => "acknowledge the alarms of",
             AccessKind::Break => "break the lock of",
             AccessKind::Administer => "change the name",
         }

@@ -326,6 +326,11 @@ fn whole(dict: &Dict, key: &str) -> Option<u64> {
     dict.get(key).and_then(Value::as_i64).and_then(|number| number.try_into().ok())
 }
 
+/// The property that a sample is a value of, or a part of its value.
+pub(crate) fn property(member: &str) -> &str {
+    member.split_once('.').map_or(member, |(property, _)| property)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use remote::{
     Operation, Reply, Request, Session, Signature, Value,
 };
 
-use super::event::{Event, EventBody, SeriesRow};
+use super::event::{Event, EventBody, SeriesRow, property};
 use super::ring::{Batch, Feed};
 
 /// The id of the object. It is in no nameserver, and not in `registered`.
@@ -155,11 +155,6 @@ fn may_see(access: &AccessGate, session: &Session, event: &Event) -> bool {
         _ => ("", AccessKind::Describe),
     };
     access.may(session, &event.service, member, kind)
-}
-
-/// The property that a sample is a value of, or a part of its value.
-fn property(member: &str) -> &str {
-    member.split_once('.').map_or(member, |(property, _)| property)
 }
 
 fn batch_value(feed: &Feed, batch: &Batch) -> Value {

@@ -24,9 +24,13 @@ impl AdminAct {
             Request::Reload { .. } => ("reload", String::new()),
             Request::AcknowledgeAlarms { name, .. } => ("acknowledge", name.clone()),
         };
+        let (mut who, mut from) = (who.to_owned(), "the command line".to_owned());
+        if let Request::AcknowledgeAlarms { client: Some(client), .. } = request {
+            (who, from) = (client.identity(), format!("the page at {}", client.address));
+        }
         let line = AuditLine {
-            who: who.to_owned(),
-            from: "the command line".to_owned(),
+            who,
+            from,
             service,
             outcome: "begun, and the command line did not wait for its end".to_owned(),
             ..AuditLine::now(action)

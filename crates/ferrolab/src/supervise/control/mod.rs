@@ -9,6 +9,7 @@ pub(crate) mod server;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::AccessClient;
 use crate::host::{AlarmRow, CallRow, FullPool, ServiceReport};
 use crate::supervise::incidents::Incident;
 
@@ -54,7 +55,15 @@ pub(crate) enum Request {
     },
     /// Somebody looks after the alarms of a series (SERVICE.MEMBER), or of a whole service. A note
     /// for each series comes before the answer.
-    AcknowledgeAlarms { name: String, by: String, reason: String },
+    AcknowledgeAlarms {
+        name: String,
+        by: String,
+        reason: String,
+        /// The client of the page that asks; absent from the command line, whose user the operating
+        /// system knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<AccessClient>,
+    },
     /// An entry gets another name with the next reload; what was decided of it by hand then holds
     /// under that name.
     Renamed { kind: EntryKind, old: String, new: String },

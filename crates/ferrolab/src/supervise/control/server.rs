@@ -20,6 +20,7 @@ use tracing::{info, warn};
 use super::admin_audit::{AdminAct, peer_user};
 use super::client::SIGN_OF_LIFE;
 use super::{Action, Answer, Listing, Request, WhenInUse};
+use crate::access::AccessClient;
 use crate::audit::Audit;
 use crate::supervise::control::EntryKind;
 use crate::supervise::entries::{Fleet, NotDone};
@@ -125,7 +126,7 @@ async fn converse(
     let request = serde_json::from_str::<Request>(&line);
     let act = request.as_ref().ok();
     let act = act.and_then(|request| AdminAct::of(audit.as_ref(), &who, request));
-    let mut talk = Conversation { writer, fleet, act, stop, ended };
+    let mut talk = Conversation { writer, who, fleet, act, stop, ended };
     tokio::select! {
         answered = talk.answer(request) => answered,
         // An order that waits for others is dropped; one that is being carried out goes on.
@@ -149,6 +150,8 @@ async fn gone(mut reader: OwnedReadHalf) {
 /// A command line that has asked for something.
 struct Conversation {
     writer: OwnedWriteHalf,
+    /// The user whose program asks.
+    who: String,
     fleet: Arc<Fleet>,
     /// The request, for the audit.
     act: Option<AdminAct>,
@@ -216,8 +219,9 @@ impl Conversation {
                 };
                 self.settle(limit(seconds), is_meant).await
             }
-            Ok(Request::AcknowledgeAlarms { name, by, reason }) => {
-                let acknowledged = fleet.acknowledge_alarms(&name, &by, &reason);
+            Ok(Request::AcknowledgeAlarms { name, by, reason, client }) => {
+                let client = client.unwrap_or_else(|| AccessClient::of_this_host(self.who.clone()));
+                let acknowledged = fleet.acknowledge_alarms(&name, &client, &by, &reason);
                 let titles = match self.meanwhile(false, acknowledged).await? {
                     Ok(titles) => titles,
                     Err(reason) => return self.say(&Answer::Refused { reason }).await,

@@ -24,13 +24,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use lab_config::{Configuration, Daemon, Nameserver, Service};
+use remote::access::AccessKind;
 use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
+use crate::access::{AccessClient, LabAccess, UserTable};
 use crate::authority::AuthorityFiles;
 use crate::files::FileError;
+use crate::host::feed::event::property;
 use crate::host::{Acknowledgement, CallRow, ChildReport, DaemonOrder, ServiceReport};
 use crate::log::host_warnings::Troubles;
 use crate::notify::{Notifier, Targets};
@@ -66,6 +69,8 @@ pub(crate) struct Fleet {
     /// Removals of dead daemons' names.
     removals: TaskTracker,
     authority: AuthorityFiles,
+    /// The folder of the lab's users.
+    users: PathBuf,
     host: Host,
 }
 
@@ -142,6 +147,7 @@ impl Fleet {
             incidents,
             removals,
             authority,
+            users: paths.access_folder(),
             host,
         })
     }
@@ -237,14 +243,22 @@ impl Fleet {
     /// Has daemons note that somebody looks after alarms. Returns the series that are meant.
     ///
     /// # Errors
-    /// No such alarm fires, or its daemon does not answer.
+    /// No such alarm fires, the client may not operate its service, or its daemon does not answer.
     pub(crate) async fn acknowledge_alarms(
         &self,
         name: &str,
+        client: &AccessClient,
         by: &str,
         reason: &str,
     ) -> Result<Vec<String>, String> {
         let meant = alarms::meant(name, &self.listing().await.alarms)?;
+        let configuration = Arc::clone(&self.force.borrow().configuration);
+        if let Some(access) = &configuration.access {
+            let rules = LabAccess::new(access, UserTable::open(self.users.clone()));
+            for (service, member) in meant.values().flatten() {
+                rules.check(client, (service, property(member)), AccessKind::Acknowledge)?;
+            }
+        }
         let acknowledgement = Acknowledgement {
             by: by.to_owned(),
             time: rfc3339(Timestamp::now()),

@@ -51,6 +51,8 @@ pub(super) struct Plan {
     daemon: Option<DaemonAssignment>,
     /// Of a nameserver, the same.
     nameserver: Option<NameserverAssignment>,
+    /// Of the page, the same.
+    web: Option<WebAssignment>,
     supervision: Supervision,
 }
 
@@ -60,7 +62,7 @@ pub(super) enum Takeover {
     Restart,
     /// A daemon restarts the workers of these services, or none.
     InPlace { part: Box<DaemonPart>, services: BTreeSet<String> },
-    /// A nameserver applies other rules of access.
+    /// A nameserver, or the page, applies other rules of access.
     OtherAccess { access: Option<Box<Access>> },
 }
 
@@ -92,6 +94,7 @@ pub(super) fn all(
                 assignment,
                 daemon: None,
                 nameserver: Some(nameserver_assignment),
+                web: None,
                 supervision: nameserver.supervision.clone(),
             },
         );
@@ -117,8 +120,8 @@ pub(super) fn all(
         };
         let assignment = serde_json::to_string(&daemon)?;
         let (kind, name, supervision) = (EntryKind::Daemon, name.clone(), supervision.clone());
-        let (daemon, nameserver) = (Some(daemon), None);
-        let plan = Plan { kind, name, assignment, daemon, nameserver, supervision };
+        let (daemon, nameserver, web) = (Some(daemon), None, None);
+        let plan = Plan { kind, name, assignment, daemon, nameserver, web, supervision };
         plans.insert(kind.id(&plan.name), plan);
     }
     if let Some(config) = &configuration.web {
@@ -133,11 +136,12 @@ pub(super) fn all(
             keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
             log_file: paths.log_file(),
             log_dir: paths.log_dir.clone(),
+            access: configuration.access.clone(),
         };
-        let assignment = serde_json::to_string(&assignment)?;
+        let (web, assignment) = (Some(assignment.clone()), serde_json::to_string(&assignment)?);
         let supervision = config.supervision.clone();
         let (daemon, nameserver) = (None, None);
-        let plan = Plan { kind, name, assignment, daemon, nameserver, supervision };
+        let plan = Plan { kind, name, assignment, daemon, nameserver, web, supervision };
         plans.insert(kind.id(&plan.name), plan);
     }
     if let Some(history) = &configuration.history {
@@ -145,8 +149,8 @@ pub(super) fn all(
         let assignment = history_assignment(history, configuration, paths)?;
         let assignment = serde_json::to_string(&assignment)?;
         let supervision = history.supervision.clone();
-        let (daemon, nameserver) = (None, None);
-        let plan = Plan { kind, name, assignment, daemon, nameserver, supervision };
+        let (daemon, nameserver, web) = (None, None, None);
+        let plan = Plan { kind, name, assignment, daemon, nameserver, web, supervision };
         plans.insert(kind.id(&plan.name), plan);
     }
     Ok(plans)
@@ -194,6 +198,13 @@ impl Plan {
     pub(super) fn takeover(&self, next: &Plan) -> Takeover {
         if let (Some(old), Some(new)) = (&self.nameserver, &next.nameserver) {
             let same = NameserverAssignment { access: new.access.clone(), ..old.clone() } == *new;
+            return match same && self.supervision == next.supervision {
+                true => Takeover::OtherAccess { access: new.access.clone().map(Box::new) },
+                false => Takeover::Restart,
+            };
+        }
+        if let (Some(old), Some(new)) = (&self.web, &next.web) {
+            let same = WebAssignment { access: new.access.clone(), ..old.clone() } == *new;
             return match same && self.supervision == next.supervision {
                 true => Takeover::OtherAccess { access: new.access.clone().map(Box::new) },
                 false => Takeover::Restart,

@@ -124,6 +124,7 @@ function Outage() {
       old. ${live.lab.supervisor.error}</div>`;
   }
   if (live.error) return html`<div class="banner bad" role="alert">${live.error.message}</div>`;
+  if (live.lab?.hidden) return html`<div class="banner" role="note">${live.lab.hidden}</div>`;
   if (live.lab?.readonly) {
     return html`<div class="banner" role="note">Read-only: ${live.lab.readonly_reason
       ?? "this page cannot drive instruments from this address."}</div>`;
