@@ -26,6 +26,7 @@ use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
 };
 use crate::host::{self, ChildReport, DaemonMessage, DaemonOrder, local_address, named_host};
+use crate::labs::{LAB_OBJECT, LabObject, LabSource};
 use crate::{os, tls};
 
 /// A nameserver accepts every tag that a configuration may have.
@@ -62,6 +63,9 @@ pub(crate) struct NameserverAssignment {
     /// Roles of clients; everybody may change every name if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access: Option<Access>,
+    /// Where it reads the lab for other hosts; a supervisor of an earlier release does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<LabSource>,
 }
 
 /// Runs a nameserver until its supervisor says stop.
@@ -72,8 +76,16 @@ pub(crate) async fn run(
     assignment: NameserverAssignment,
     lifeline: &Lifeline,
 ) -> Result<(), String> {
-    let NameserverAssignment { config, database, authority, users, lab: lab_id, audit, access } =
-        assignment;
+    let NameserverAssignment {
+        config,
+        database,
+        authority,
+        users,
+        lab: lab_id,
+        audit,
+        access,
+        source,
+    } = assignment;
     let port_tls =
         tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
     let file = match &config.storage {
@@ -113,6 +125,12 @@ pub(crate) async fn run(
         daemon.register(LOGIN_OBJECT, Arc::new(login)).map_err(|error| error.to_string())?;
     }
 
+    let shown = source.map(|source| LabObject::new(source, daemon.access_gate()));
+    if let Some(object) = &shown {
+        let object = Arc::new(object.clone());
+        daemon.register(LAB_OBJECT, object).map_err(|error| error.to_string())?;
+    }
+
     let (discovery, undiscovered) = answer_searches(&config, listener.location());
     let _discovery = discovery.map(AbortOnDropHandle::new);
     let _leases = AbortOnDropHandle::new(tokio::spawn(leases::run(Arc::clone(&store))));
@@ -126,7 +144,7 @@ pub(crate) async fn run(
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
     let certificate_expires = tls::expires(port_tls.as_ref());
     let (answered, answers) = watch::channel(0_u64);
-    let obeying = obey(lifeline.clone(), daemon.clone(), answered);
+    let obeying = obey(lifeline.clone(), daemon.clone(), shown, answered);
     let _orders = AbortOnDropHandle::new(tokio::spawn(obeying));
     let last_answer = answers.clone();
     let report = move |trouble: Option<String>| {
@@ -160,13 +178,21 @@ pub(crate) async fn run(
 
 /// Obeys the supervisor's orders: rules of access are taken up without a restart, which would lose
 /// names in memory. The number of the last order goes into `answered`.
-async fn obey(lifeline: Lifeline, daemon: Daemon, answered: watch::Sender<u64>) {
+async fn obey(
+    lifeline: Lifeline,
+    daemon: Daemon,
+    shown: Option<LabObject>,
+    answered: watch::Sender<u64>,
+) {
     let Some(mut messages) = lifeline.take_messages() else { return };
     while let Some(message) = messages.recv().await {
         let number = message.get("number").and_then(serde_json::Value::as_u64).unwrap_or_default();
         match serde_json::from_value(message) {
-            Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access }, .. }) => {
+            Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access, keys }, .. }) => {
                 daemon.set_access(access.map(|access| rules(&access, [])));
+                if let Some((shown, keys)) = shown.as_ref().zip(keys) {
+                    shown.set_keys(*keys);
+                }
             }
             Ok(DaemonMessage { .. }) => warn!("an order of the supervisor is for daemons"),
             Err(error) => warn!(%error, "an order of the supervisor is not understood"),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | a nameserver or daemon of this lab | where its port takes TLS only |
 //! | a nameserver of the configuration on another host | where its entry says `ssl: true` |
+//! | another lab (`labs`) | where its entry says `ssl: true` |
 //! | anything else | as the environment says: `PYRO_SSL` and its companions, as with Pyro5 |
 //!
 //! Programs of the lab's owner can read the certificate and key of each of the lab's ports, and
@@ -12,7 +13,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use lab_config::{Nameserver, Secret, TlsKeys, TlsMode};
+use lab_config::{Nameserver, OtherLab, Secret, TlsKeys, TlsMode};
 use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls, TlsError};
 
 use crate::authority::{AuthorityFiles, host_names};
@@ -104,6 +105,32 @@ pub(crate) fn to_nameserver(
     let loaded = match keys.cacerts {
         Some(path) => ClientTls::load(path, own.as_ref()),
         None if authority.exist() => ClientTls::load(&authority.certificate(), own.as_ref()),
+        None => of_the_system(own.as_ref()),
+    };
+    loaded.map(Some).map_err(|error| error.to_string())
+}
+
+/// TLS for another lab. `login` are the authority and the certificate of this user's login there.
+///
+/// # Errors
+/// A variable, a certificate or key cannot be used; the text names it.
+pub(crate) fn to_lab(
+    lab: &OtherLab,
+    login: Option<(PathBuf, CertificateFiles)>,
+) -> Result<Option<ClientTls>, String> {
+    if !lab.ssl {
+        // A login decides by itself whether there is TLS.
+        return if login.is_some() { Ok(None) } else { of_environment() };
+    }
+    let configured = lab.ssl_clientcert.as_ref().map(|certificate| CertificateFiles {
+        certificate: certificate.clone(),
+        key: lab.ssl_clientkey.clone(),
+        password: None,
+    });
+    let (authority, own) = login.unzip();
+    let own = configured.or(own);
+    let loaded = match lab.ssl_cacerts.as_ref().or(authority.as_ref()) {
+        Some(path) => ClientTls::load(path, own.as_ref()),
         None => of_the_system(own.as_ref()),
     };
     loaded.map(Some).map_err(|error| error.to_string())

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, HISTORY, MEMBER, NAMESERVER,
-    NOTIFY, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP, ValueKind, WEB,
+    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, HISTORY, LAB, MEMBER,
+    NAMESERVER, NOTIFY, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP,
+    ValueKind, WEB,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
@@ -37,6 +38,7 @@ const CHAPTERS: &[(&str, &Section)] = &[
     ("Push", &PUSH),
     ("Web", &WEB),
     ("History", &HISTORY),
+    ("Other labs", &LAB),
 ];
 
 const OPENING: &str = "\
@@ -104,7 +106,7 @@ pub fn markdown() -> String {
         }
         text.push_str("\nFor example:\n\n");
         let deep = match section.key {
-            "nameservers" | "daemons" | "services" | "members" | "arguments" => {
+            "nameservers" | "daemons" | "services" | "members" | "arguments" | "labs" => {
                 text.push_str(&format!("    {}:\n      NAME:\n", section.key));
                 8
             }

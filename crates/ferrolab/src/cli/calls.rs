@@ -8,11 +8,11 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::call_history::{self, Wanted};
+use super::labs::{self, LabsArgument};
 use super::output::print_json;
-use super::{Outcome, explain, paths, runtime, supervisor, table};
+use super::{Outcome, paths, table};
 use crate::host::CallRow;
 use crate::paths::Paths;
-use crate::supervise::control::Request;
 
 /// Time between two looks of `--follow`: daemons report as often.
 const LOOK: Duration = Duration::from_secs(1);
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "history")]
     follow: bool,
     /// Show the call log: what ran, for whom, for how long, and how it ended
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["labs", "all"])]
     history: bool,
     /// Of the history, only calls of this user, address or host
     #[arg(long, value_name = "CALLER", requires = "history")]
@@ -51,6 +51,8 @@ pub(super) struct Arguments {
     /// Of the history, only the last so many (default: 200 in a table, all with --json)
     #[arg(long, value_name = "COUNT", requires = "history")]
     last: Option<usize>,
+    #[command(flatten)]
+    labs: LabsArgument,
     /// Print a JSON list instead of a table; with --follow, a JSON object a line
     #[arg(long)]
     json: bool,
@@ -71,10 +73,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     if arguments.follow {
         return follow(&paths, arguments);
     }
-    let calls = list(&paths, arguments)?;
+    let (calls, code) = list(&paths, arguments)?;
     if arguments.json {
         print_json(&calls)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let headings = ["SERVICE", "MEMBER", "KIND", "CALLER", "USER", "SINCE", "SECONDS", "WAITS FOR"];
     let mut shown = table::table(&headings);
@@ -91,19 +93,18 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         shown.add_row(cells);
     }
     table::print(&shown);
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
-fn list(paths: &Paths, arguments: &Arguments) -> Result<Vec<CallRow>, miette::Report> {
-    let listing = runtime()?.block_on(async {
-        supervisor(paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
-    })?;
+fn list(paths: &Paths, arguments: &Arguments) -> Result<(Vec<CallRow>, ExitCode), miette::Report> {
+    let (listing, code) = arguments.labs.listing(paths)?;
     if let Some(name) = &arguments.service {
         super::locks::known(name, listing.services.iter().map(|row| row.name.as_str()))?;
     }
     let wanted =
         |call: &CallRow| arguments.service.as_ref().is_none_or(|name| *name == call.service);
-    Ok(listing.calls.into_iter().filter(wanted).collect())
+    labs::print_away(&listing.labs);
+    Ok((listing.calls.into_iter().filter(wanted).collect(), code))
 }
 
 fn or_none(text: &str) -> String {
@@ -124,7 +125,7 @@ fn follow(paths: &Paths, arguments: &Arguments) -> Outcome {
     let key = |call: &CallRow| (call.caller.clone(), call.member.clone(), call.since.clone());
     let mut known = HashMap::new();
     loop {
-        let calls = list(paths, arguments)?;
+        let (calls, _) = list(paths, arguments)?;
         let now = Timestamp::now();
         let current: HashMap<_, _> = calls.into_iter().map(|call| (key(&call), call)).collect();
         for (key, call) in &current {

@@ -9,12 +9,13 @@ use lab_config::did_you_mean;
 use miette::{Context, IntoDiagnostic, Report, miette};
 use serde::Serialize;
 
+use super::labs::{self, LabsArgument};
 use super::output::print_json;
-use super::{Outcome, explain, paths, runtime, supervisor, table};
+use super::{Outcome, paths, table};
 use crate::host::{LockOwnerRow, LockRow};
 use crate::log::lock_log::{self, Line};
 use crate::supervise::active_config;
-use crate::supervise::control::{Request, ServiceRow};
+use crate::supervise::control::ServiceRow;
 
 /// Lines of the history in a table, unless another number is asked for.
 const DEFAULT_LINES: usize = 200;
@@ -27,11 +28,13 @@ pub(super) struct Arguments {
     /// Only the lock of this service
     name: Option<String>,
     /// Show the lock log: who held what, and how it ended
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["labs", "all"])]
     history: bool,
     /// Of the history, only the last so many lines (default: 200 in a table, all with --json)
     #[arg(long, value_name = "LINES", requires = "history")]
     last: Option<usize>,
+    #[command(flatten)]
+    labs: LabsArgument,
     /// Print a JSON list instead of a table
     #[arg(long)]
     json: bool,
@@ -52,9 +55,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 
 fn now(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    let listing = runtime()?.block_on(async {
-        supervisor(&paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
-    })?;
+    let (listing, code) = arguments.labs.listing(&paths)?;
+    labs::print_away(&listing.labs);
     if let Some(name) = &arguments.name {
         known(name, listing.services.iter().map(|row| row.name.as_str()))?;
         if let Some(row) = listing.services.iter().find(|row| row.name == *name) {
@@ -78,7 +80,7 @@ fn now(arguments: &Arguments) -> Outcome {
         .collect();
     if arguments.json {
         print_json(&rows)?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     let headings = ["SERVICE", "LOCKED BY", "FROM", "SINCE", "IDLE", "EPOCH", "WAITING"];
     let mut shown = table::table(&headings);
@@ -106,7 +108,7 @@ fn now(arguments: &Arguments) -> Outcome {
         };
     }
     table::print(&shown);
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// For how long the owner has made no call, and for how long it may.

@@ -35,6 +35,7 @@ mod history;
 mod import;
 mod info;
 mod installed;
+mod labs;
 mod lock;
 mod locks;
 mod login;

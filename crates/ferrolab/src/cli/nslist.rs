@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use lab_config::Nameserver;
+use lab_config::{Nameserver, OtherLab};
 use miette::{Report, miette};
 use remote::{Error, Location, NameServer, Registration, Search, locate_ns};
 use serde::{Deserialize, Serialize};
 
+use super::labs::{self, SeenLab};
 use super::output::print_json;
 use super::table::for_terminal;
 use super::target::{NameserverTarget, of_environment};
-use super::{Outcome, paths, runtime, table};
+use super::{Outcome, paths, table};
 use crate::host::address::address_of;
 use crate::paths::Paths;
 use crate::supervise::active_config;
@@ -26,6 +27,7 @@ pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `
     ferrolab nslist --all camera room2       # names with both tags\n  \
     ferrolab nslist --any camera laser       # names with one of them\n  \
     ferrolab nslist --ns labserver:9090 --json\n  \
+    ferrolab nslist --lab optics             # of another lab\n  \
     ferrolab nslist --discover               # whichever nameserver the network has")]
 pub(super) struct Arguments {
     /// Only names that begin with this
@@ -33,12 +35,16 @@ pub(super) struct Arguments {
     /// Only names that match this regular expression at their beginning
     #[arg(long, value_name = "REGEX", conflicts_with = "prefix")]
     regex: Option<String>,
-    /// Only names that have all of these metadata tags
-    #[arg(long, value_name = "TAG", num_args = 1.., conflicts_with_all = ["prefix", "regex", "any"])]
-    all: Vec<String>,
+    /// Only names that have all of these metadata tags; without a tag, the names of this lab and of
+    /// all of `labs` in the configuration
+    #[arg(long, value_name = "TAG", num_args = 0.., conflicts_with_all = ["prefix", "regex", "any"])]
+    all: Option<Vec<String>>,
     /// Only names that have at least one of these metadata tags
     #[arg(long, value_name = "TAG", num_args = 1.., conflicts_with_all = ["prefix", "regex"])]
     any: Vec<String>,
+    /// Names of this lab of `labs` in the configuration (several times for several)
+    #[arg(long = "lab", value_name = "LAB", conflicts_with_all = ["location", "discover"])]
+    labs: Vec<String>,
     #[command(flatten)]
     pub(super) nameserver: NameserverArgument,
     /// Print a JSON list instead of a table
@@ -68,32 +74,70 @@ pub(super) struct Row {
     pub(super) nameserver: String,
 }
 
+/// Which names to list.
+#[derive(Clone)]
+struct Filter {
+    prefix: Option<String>,
+    regex: Option<String>,
+    all: Vec<String>,
+    any: Vec<String>,
+}
+
+/// Names, and why some are missing.
+#[derive(Default)]
+struct Listed {
+    rows: Vec<Row>,
+    failures: Vec<String>,
+    /// Whether a nameserver of this lab does not answer.
+    is_silent: bool,
+}
+
+impl Arguments {
+    /// `--all` without a tag: all labs.
+    fn all_labs(&self) -> bool {
+        self.all.as_ref().is_some_and(Vec::is_empty)
+    }
+
+    /// The other labs that are asked for.
+    fn other_labs(&self, paths: &Paths) -> Result<Vec<OtherLab>, Report> {
+        if self.all_labs() && self.nameserver.is_given() {
+            return Err(miette!(
+                help = "leave one of them out",
+                "`--all` without a tag is for all labs, and `--ns` and `--discover` for one \
+                 nameserver"
+            ));
+        }
+        labs::find(&self.labs, self.all_labs(), paths)
+    }
+
+    fn filter(&self) -> Filter {
+        Filter {
+            prefix: self.prefix.clone(),
+            regex: self.regex.clone(),
+            all: self.all.clone().unwrap_or_default(),
+            any: self.any.clone(),
+        }
+    }
+}
+
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    let (rows, failures, is_silent) = runtime()?.block_on(async {
-        let mut rows = Vec::new();
-        let mut failures = Vec::new();
-        let mut is_silent = false;
-        for target in arguments.nameserver.targets(&paths).await? {
-            let name = &target.title;
-            match find(arguments, &mut target.client()).await {
-                Err(Error::Remote(exception)) => {
-                    failures.push(format!("nameserver {name}: {}", exception.message()));
-                }
-                Err(error) => {
-                    is_silent = true;
-                    failures.push(format!("nameserver {name}: {error}"));
-                }
-                Ok(found) => rows.extend(found.into_iter().map(|entry| Row {
-                    name: entry.name,
-                    uri: entry.uri,
-                    metadata: entry.metadata,
-                    nameserver: name.clone(),
-                })),
+    let others = arguments.other_labs(&paths)?;
+    let Listed { rows, failures, is_silent } = labs::block_on(async {
+        let filter = arguments.filter();
+        let here = async {
+            match arguments.labs.is_empty() {
+                true => names_here(arguments, &filter, &paths).await,
+                false => Ok(Listed::default()),
             }
-        }
-        Ok::<_, Report>((rows, failures, is_silent))
-    })?;
+        };
+        let there = names_elsewhere(others, &filter, &paths);
+        let (here, there) = tokio::join!(here, there);
+        let mut listed = here?;
+        listed.rows.extend(there.rows);
+        listed.failures.extend(there.failures);
+        Ok::<_, Report>(listed)
+    })??;
     if arguments.json {
         print_json(&rows)?;
     } else if !rows.is_empty() || failures.is_empty() {
@@ -119,12 +163,58 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::FAILURE)
 }
 
-/// The names that are asked for, sorted.
-async fn find(
+/// The names in the nameservers of this lab.
+async fn names_here(
     arguments: &Arguments,
-    nameserver: &mut NameServer,
-) -> Result<Vec<Registration>, Error> {
-    let Arguments { prefix, regex, all, any, .. } = arguments;
+    filter: &Filter,
+    paths: &Paths,
+) -> Result<Listed, Report> {
+    let mut listed = Listed::default();
+    for target in arguments.nameserver.targets(paths).await? {
+        let name = &target.title;
+        match find(filter, &mut target.client()).await {
+            Err(Error::Remote(exception)) => {
+                listed.failures.push(format!("nameserver {name}: {}", exception.message()));
+            }
+            Err(error) => {
+                listed.is_silent = true;
+                listed.failures.push(format!("nameserver {name}: {error}"));
+            }
+            Ok(found) => listed.rows.extend(found.into_iter().map(|entry| Row {
+                name: entry.name,
+                uri: entry.uri,
+                metadata: entry.metadata,
+                nameserver: name.clone(),
+            })),
+        }
+    }
+    Ok(listed)
+}
+
+/// The names in the nameservers of other labs, which are asked side by side.
+async fn names_elsewhere(others: Vec<OtherLab>, filter: &Filter, paths: &Paths) -> Listed {
+    let mut listed = Listed::default();
+    let asking = labs::ask_all(others, paths, |lab| {
+        let filter = filter.clone();
+        async move { find(&filter, &mut lab.nameserver()).await.map_err(|error| error.to_string()) }
+    });
+    for SeenLab { lab, answer } in asking.await {
+        match answer {
+            Err(reason) => listed.failures.push(format!("lab {} is away: {reason}", lab.name)),
+            Ok(found) => listed.rows.extend(found.into_iter().map(|entry| Row {
+                name: lab.qualify(&entry.name),
+                uri: entry.uri,
+                metadata: entry.metadata,
+                nameserver: lab.name.clone(),
+            })),
+        }
+    }
+    listed
+}
+
+/// The names that are asked for, sorted.
+async fn find(filter: &Filter, nameserver: &mut NameServer) -> Result<Vec<Registration>, Error> {
+    let Filter { prefix, regex, all, any } = filter;
     let mut found = match (regex, all.as_slice(), any.as_slice()) {
         (Some(regex), ..) => nameserver.matching(regex).await,
         (None, [], []) => nameserver.list(prefix.as_deref()).await,

@@ -1,20 +1,21 @@
 //! `ferrolab ps`: nameservers, daemons and services with their status.
 
-use std::process::ExitCode;
-
 use clap::Args;
 use comfy_table::Cell;
 
+use super::labs::{self, LabsArgument};
 use super::output::print_json;
 use super::watch::Watch;
-use super::{Outcome, explain, paths, runtime, style, supervisor, table, up};
+use super::{Outcome, paths, style, table, up};
 use crate::paths::Paths;
-use crate::supervise::control::{Listing, ProcessRow, Request, ServiceRow};
+use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 /// List nameservers, daemons and services
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab ps\n  ferrolab ps --json | jq '.services[].uri'\n  \
-    ferrolab ps --watch\n  ferrolab ps --tag optics")]
+    ferrolab ps --watch\n  ferrolab ps --tag optics\n  \
+    ferrolab ps --all                        # and the labs of `labs`\n  \
+    ferrolab ps --lab optics")]
 pub(super) struct Arguments {
     /// Print one JSON object instead of tables
     #[arg(long)]
@@ -22,6 +23,8 @@ pub(super) struct Arguments {
     /// Only services with this tag; several times for services that have all of them
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
+    #[command(flatten)]
+    labs: LabsArgument,
     #[command(flatten)]
     watch: Watch,
 }
@@ -32,9 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
-    let mut listing = runtime()?.block_on(async {
-        supervisor(paths).await?.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
-    })?;
+    let (mut listing, code) = arguments.labs.listing(paths)?;
     if !arguments.tags.is_empty() {
         listing.services.retain(|row| arguments.tags.iter().all(|tag| row.tags.contains(tag)));
     }
@@ -52,7 +53,10 @@ fn once(paths: &Paths, arguments: &Arguments) -> Outcome {
             print_lines(service_errors(&listing.services));
         }
     }
-    Ok(ExitCode::SUCCESS)
+    if arguments.labs.is_given() && !arguments.json {
+        labs::print(&listing.labs);
+    }
+    Ok(code)
 }
 
 /// Prints a listing as tables, errors below them.

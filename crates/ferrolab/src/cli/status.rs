@@ -7,10 +7,12 @@ use lab_config::Warning;
 use miette::{IntoDiagnostic, Report};
 use serde_json::json;
 
+use super::labs::{LabsArgument, SeenLab, SeenLabs};
 use super::output::print_json;
 use super::table::lines_for_terminal;
 use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style, up};
+use crate::labs;
 use crate::open;
 use crate::paths::Paths;
 use crate::supervise::active_config;
@@ -23,19 +25,95 @@ use crate::supervise::incidents::Incident;
 ///
 /// Exit code 0: all that should run does. 1: something is wrong, or the lab is not up.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab status\n  ferrolab status --watch\n  \
-    ferrolab status --json || mail -s 'lab' me@example.edu")]
+#[command(
+    after_help = "Examples:\n  ferrolab status\n  ferrolab status --watch\n  ferrolab status --all                    # and the labs of `labs`\n  \
+    ferrolab status --json || mail -s 'lab' me@example.edu"
+)]
 pub(super) struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    labs: LabsArgument,
     #[command(flatten)]
     watch: Watch,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    arguments.watch.repeat(|| once(&paths, arguments.json))
+    arguments.watch.repeat(|| match arguments.labs.is_given() {
+        true => many(&paths, arguments),
+        false => once(&paths, arguments.json),
+    })
+}
+
+/// The status of several labs.
+fn many(paths: &Paths, arguments: &Arguments) -> Outcome {
+    let SeenLabs { here, others } = arguments.labs.listings(paths, true)?;
+    let (mut findings, mut shown, mut headlines) = (Vec::new(), Vec::new(), Vec::new());
+    let up = here.as_ref().map(Result::is_ok);
+    let here = match here {
+        None => None,
+        Some(Ok(listing)) => {
+            headlines.push(headline("The lab", &listing));
+            findings.extend(diagnose(&listing));
+            Some(listing)
+        }
+        Some(Err(_)) => {
+            findings.push(not_up(paths));
+            None
+        }
+    };
+    for SeenLab { lab, answer } in others {
+        let (name, host) = (lab.name.clone(), labs::location(&lab).to_string());
+        let (listing, away) = match answer {
+            Ok(listing) => {
+                headlines.push(headline(&format!("{name} ({host})"), &listing));
+                let there = |Finding { subject, problem, advice }| Finding {
+                    subject: format!("{name}: {subject}"),
+                    problem,
+                    // Its commands are for its own host: here they would mean this lab.
+                    advice: format!("on the host of {name}: {advice}"),
+                };
+                findings.extend(diagnose(&listing).into_iter().map(there));
+                (Some(labs::qualify(&lab, listing)), None)
+            }
+            Err(reason) => {
+                findings.push(Finding {
+                    subject: format!("lab {name}"),
+                    problem: format!("it is away ({host}): {reason}"),
+                    advice: "see `ferrolab status` on its host, and whether this host reaches it"
+                        .to_owned(),
+                });
+                (None, Some(reason))
+            }
+        };
+        shown.push(json!({ "name": name, "at": host, "away": away, "lab": listing }));
+    }
+    if arguments.json {
+        print_json(&json!({
+            "up": up, "findings": findings, "warnings": [], "lab": here, "labs": shown,
+        }))?;
+    } else {
+        for headline in headlines {
+            println!("{}", lines_for_terminal(&headline));
+        }
+        print_findings(&findings);
+    }
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints each fault with its remedy, or that there is none.
+fn print_findings(findings: &[Finding]) {
+    if findings.is_empty() {
+        println!("{}", style::verdict(true, "All is well."));
+    }
+    for Finding { subject, problem, advice } in findings {
+        // Drivers and clients of nameservers have their words in these.
+        let [subject, problem, advice] =
+            [subject, problem, advice].map(|part| lines_for_terminal(part));
+        println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, &subject));
+    }
 }
 
 fn once(paths: &Paths, as_json: bool) -> Outcome {
@@ -55,20 +133,12 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
         print_json(&report)?;
     } else {
         if let Some(listing) = &listing {
-            println!("{}", headline(listing));
+            println!("{}", headline("The lab", listing));
             if let Some(simulated) = up::simulated(listing) {
                 println!("{simulated}");
             }
         }
-        if listing.is_some() && findings.is_empty() {
-            println!("{}", style::verdict(true, "All is well."));
-        }
-        for Finding { subject, problem, advice } in &findings {
-            // Drivers and clients of nameservers have their words in these.
-            let [subject, problem, advice] =
-                [subject, problem, advice].map(|part| lines_for_terminal(part));
-            println!("\n{}: {problem}\n  -> {advice}", style::verdict(false, &subject));
-        }
+        print_findings(&findings);
         for Incident { time, subject, text } in listing.iter().flat_map(|lab| &lab.incidents) {
             let [subject, text] = [subject, text].map(|part| lines_for_terminal(part));
             println!("\nOver, since {time}: {subject}: {text}");
@@ -148,7 +218,7 @@ fn file(paths: &Paths, listing: Option<&Listing>) -> (Option<Finding>, Vec<Warni
     (changed, warnings)
 }
 
-fn headline(listing: &Listing) -> String {
+fn headline(lab: &str, listing: &Listing) -> String {
     let count = |rows: &mut dyn Iterator<Item = &String>| {
         rows.filter(|status| *status == "running").count()
     };
@@ -156,7 +226,7 @@ fn headline(listing: &Listing) -> String {
     let daemons = count(&mut listing.daemons.iter().map(|row| &row.status));
     let services = count(&mut listing.services.iter().map(|row| &row.report.status));
     format!(
-        "The lab is up since {}: {nameservers} of {} nameserver(s), {daemons} of {} daemon(s) and \
+        "{lab} is up since {}: {nameservers} of {} nameserver(s), {daemons} of {} daemon(s) and \
          {services} of {} service(s) run.",
         listing.host.since,
         listing.nameservers.len(),

@@ -10,12 +10,15 @@ use miette::{Report, miette};
 use remote::{Uri, Value};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
+use super::labs::{LabsArgument, SeenLab, ask_all, block_on};
 use super::output::print_json;
 use super::target::ServiceTarget;
 use super::{Outcome, explain, find, paths, runtime, supervisor, table};
 use crate::host::feed::event::{self, Event, EventBody, Quality, Sample, SeriesRow};
 use crate::host::feed::reader::{FeedNews, FeedReader};
+use crate::labs::DEADLINE;
 use crate::paths::Paths;
 use crate::supervise::control::{Listing, Request};
 
@@ -34,8 +37,10 @@ pub(super) struct Arguments {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Print each sample as it comes, until Ctrl-C
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["labs", "all"])]
     follow: bool,
+    #[command(flatten)]
+    labs: LabsArgument,
     /// Print a JSON list instead of a table; with --follow, a JSON object a line
     #[arg(long)]
     json: bool,
@@ -55,16 +60,77 @@ impl Source {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
+    if arguments.labs.is_given() {
+        let others = arguments.labs.others(&paths)?;
+        let (rows, listing, away) = block_on(async {
+            let here = async {
+                match arguments.labs.has_this_one() {
+                    true => Some(timeout(DEADLINE, latest_here(&paths)).await),
+                    false => None,
+                }
+            };
+            let asking = ask_all(others, &paths, |lab| async move { lab.values().await });
+            let (here, others) = tokio::join!(here, asking);
+            let (mut rows, mut listing, mut away) = (Vec::new(), Listing::default(), Vec::new());
+            match here {
+                None => {}
+                Some(Ok(Ok(latest))) => (rows, listing, away) = latest,
+                Some(Ok(Err(report))) => away.push(format!("this lab: {report}")),
+                Some(Err(_)) => away.push(format!("this lab: no answer within {DEADLINE:?}")),
+            }
+            for SeenLab { lab, answer } in others {
+                match answer {
+                    Ok((series, reasons)) => {
+                        let qualify = |row: SeriesRow| {
+                            let service = lab.qualify(&row.service).into();
+                            SeriesRow { service, ..row }
+                        };
+                        rows.extend(series.into_iter().map(qualify));
+                        let reasons = reasons.into_iter();
+                        away.extend(reasons.map(|reason| format!("lab {}: {reason}", lab.name)));
+                    }
+                    Err(reason) => away.push(format!("lab {} is away: {reason}", lab.name)),
+                }
+            }
+            (rows, listing, away)
+        })?;
+        return show(arguments, &listing, rows, away);
+    }
     runtime()?.block_on(async {
-        let client = supervisor(&paths).await?;
-        let listing = client.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)?;
-        let sources = sources(&paths, &listing)?;
-        if arguments.follow {
-            follow(arguments, &listing, sources).await
-        } else {
-            show(arguments, &listing, sources).await
+        if !arguments.follow {
+            let (rows, listing, away) = latest_here(&paths).await?;
+            return show(arguments, &listing, rows, away);
         }
+        let listing = listing_here(&paths).await?;
+        let sources = sources(&paths, &listing)?;
+        follow(arguments, &listing, sources).await
     })
+}
+
+async fn listing_here(paths: &Paths) -> Result<Listing, Report> {
+    let client = supervisor(paths).await?;
+    client.ask(&Request::Ps { looks: false }, |_| {}).await.map_err(explain)
+}
+
+/// The latest values of this lab, its listing, and why some values are missing.
+async fn latest_here(paths: &Paths) -> Result<(Vec<SeriesRow>, Listing, Vec<String>), Report> {
+    let listing = listing_here(paths).await?;
+    let mut readers = tokio::task::JoinSet::new();
+    for source in sources(paths, &listing)? {
+        readers.spawn(async move {
+            let news = source.reader().next().await;
+            (source.daemon, news)
+        });
+    }
+    let (mut rows, mut away) = (Vec::new(), Vec::new());
+    for (daemon, news) in readers.join_all().await {
+        match news {
+            FeedNews::Reset { series, .. } => rows.extend(series),
+            FeedNews::Events { .. } => {}
+            FeedNews::Away { reason } => away.push(format!("daemon {daemon}: {reason}")),
+        }
+    }
+    Ok((rows, listing, away))
 }
 
 /// The daemons that run.
@@ -80,22 +146,12 @@ fn sources(paths: &Paths, listing: &Listing) -> Result<Vec<Source>, Report> {
     located.map(source).collect()
 }
 
-async fn show(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) -> Outcome {
-    let mut readers = tokio::task::JoinSet::new();
-    for source in sources {
-        readers.spawn(async move {
-            let news = source.reader().next().await;
-            (source.daemon, news)
-        });
-    }
-    let (mut rows, mut away) = (Vec::new(), Vec::new());
-    for (daemon, news) in readers.join_all().await {
-        match news {
-            FeedNews::Reset { series, .. } => rows.extend(series),
-            FeedNews::Events { .. } => {}
-            FeedNews::Away { reason } => away.push(format!("daemon {daemon}: {reason}")),
-        }
-    }
+fn show(
+    arguments: &Arguments,
+    listing: &Listing,
+    mut rows: Vec<SeriesRow>,
+    away: Vec<String>,
+) -> Outcome {
     rows.sort_by(|a, b| (&a.service, &a.sample.member).cmp(&(&b.service, &b.sample.member)));
     if away.is_empty() {
         known(&arguments.names, &rows, listing)?;
@@ -108,7 +164,7 @@ async fn show(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) ->
         let mut shown = table::table(&["SERVICE", "MEMBER", "VALUE", "UNIT", "AGE", "QUALITY"]);
         for SeriesRow { service, time, sample, unit, .. } in &rows {
             shown.add_row([
-                service.to_string(),
+                table::for_terminal(service),
                 table::for_terminal(&sample.member),
                 value_text(sample),
                 unit.as_deref().map_or_else(|| "-".to_owned(), table::for_terminal),

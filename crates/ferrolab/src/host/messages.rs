@@ -12,6 +12,7 @@ use supervisor::Lifeline;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::daemon_keys::DaemonKeys;
 use crate::host::access;
 use crate::host::alarms::{Acknowledgement, Alarms};
 use crate::host::child_report::Refusal;
@@ -44,8 +45,13 @@ pub(crate) enum DaemonOrder {
     AcknowledgeAlarms { series: Vec<(String, String)>, acknowledgement: Acknowledgement },
     /// Take up this part of the configuration, in which only services differ.
     ChangeServices { part: Box<DaemonPart> },
-    /// For a nameserver: apply these rules of access.
-    ChangeAccess { access: Option<Box<Access>> },
+    /// For a nameserver: apply these rules of access, and call daemons with these keys.
+    ChangeAccess {
+        access: Option<Box<Access>>,
+        /// A supervisor of an earlier release sends none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<Box<DaemonKeys>>,
+    },
 }
 
 /// The last message that was carried out or refused, and the last refusal: another message may

@@ -11,7 +11,6 @@ mod gateway;
 mod guard;
 mod held;
 mod history;
-mod keys;
 mod lab;
 mod layers;
 mod locks;
@@ -44,11 +43,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::access::{self, UserTable};
+use crate::daemon_keys::DaemonKeys;
 use crate::host::address::listen_at;
 use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
 
 use guard::Guard;
-pub(crate) use keys::DaemonKeys;
 use sessions::Sessions;
 use shared::Shared;
 use visibility::VisibilityRules;
@@ -149,7 +148,7 @@ async fn obey(lifeline: Lifeline, shared: Arc<Shared>, report: ChildReport) {
     while let Some(message) = messages.recv().await {
         let number = message.get("number").and_then(serde_json::Value::as_u64).unwrap_or_default();
         match serde_json::from_value(message) {
-            Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access }, .. }) => {
+            Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access, .. }, .. }) => {
                 shared.access.change(access.as_deref(), &shared.users);
                 shared.lab.ring().push("reset", "{}".to_owned());
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use remote::{Proxy, Uri, Value};
 
-use super::keys::DaemonKeys;
+use crate::daemon_keys::DaemonKeys;
 
 /// Time for connecting, and for answers that no instrument is waited for.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);

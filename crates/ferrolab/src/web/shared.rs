@@ -10,12 +10,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
-use super::keys::DaemonKeys;
 use super::lab::LiveLab;
 use super::sessions::{BrowserSession, Sessions};
 use super::values::KeptResults;
 use super::visibility::{Visibility, VisibilityRules, client};
 use crate::access::UserTable;
+use crate::daemon_keys::DaemonKeys;
 
 /// State that all requests share.
 pub(super) struct Shared {

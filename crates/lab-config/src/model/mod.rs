@@ -8,6 +8,7 @@ mod access;
 mod alarm;
 mod daemon;
 mod history;
+mod lab;
 mod member;
 mod nameserver;
 mod notify;
@@ -26,6 +27,7 @@ pub use access::{Access, AccessGroup, AccessRole, Grant, GrantWhen, SourceLine};
 pub use alarm::Alarm;
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
 pub use history::History;
+pub use lab::{LAB_MARK, OtherLab};
 pub use member::{Argument, Deadband, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use notify::Notify;
@@ -73,6 +75,9 @@ pub struct Configuration {
     /// The history of live values; none if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// Other labs, which are shown beside this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labs: Vec<OtherLab>,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,
@@ -202,6 +207,9 @@ impl Configuration {
                 place(file);
             }
             nameserver.certificate_paths().for_each(place);
+        }
+        for lab in &mut self.labs {
+            lab.certificate_paths().for_each(place);
         }
         for daemon in &mut self.daemons {
             daemon.certificate_paths().for_each(place);

@@ -276,6 +276,9 @@ impl<'r> Rules<'r> {
             let found: Vec<&str> =
                 names.iter().copied().filter(|name| matches(what, name)).collect();
             meant.extend(found.iter().copied());
+            if self.refuse_name_of_lab(&path, what) {
+                continue;
+            }
             // It may mean a service that was not understood.
             let is_broken = |key: &str| self.marks.get(&[key]).is_some_and(|mark| !mark.sound);
             if !found.is_empty() || what == EVERYBODY || is_broken("services") {

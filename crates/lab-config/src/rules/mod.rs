@@ -11,6 +11,7 @@ mod drivers;
 mod health;
 mod history;
 mod instances;
+mod labs;
 mod listeners;
 mod members;
 mod natives;
@@ -61,6 +62,7 @@ pub(crate) fn check(
     rules.series();
     rules.alarms();
     rules.access(surroundings);
+    rules.labs();
     configuration.number_lines(marks, findings);
     for nameserver in &configuration.nameservers {
         check_nameserver(nameserver, marks, findings);

@@ -35,6 +35,15 @@ impl Rules<'_> {
                 self.existing(folder, &["nameservers", name, key], file.as_deref());
             }
         }
+        for lab in &configuration.labs {
+            for (key, file) in [
+                ("ssl_cacerts", &lab.ssl_cacerts),
+                ("ssl_clientcert", &lab.ssl_clientcert),
+                ("ssl_clientkey", &lab.ssl_clientkey),
+            ] {
+                self.existing(folder, &["labs", lab.name.as_str(), key], file.as_deref());
+            }
+        }
         for daemon in &configuration.daemons {
             let entry = ["daemons", daemon.name.as_str()];
             self.python(folder, &entry, &daemon.python);

@@ -7,6 +7,7 @@ mod access;
 mod alarm;
 mod health;
 mod history;
+mod lab;
 mod member;
 mod notify;
 mod push;
@@ -24,6 +25,7 @@ pub(crate) use access::{ACCESS, GRANT, ROLES};
 pub(crate) use alarm::ALARM;
 pub(crate) use health::HEALTH;
 pub(crate) use history::HISTORY;
+pub(crate) use lab::LAB;
 pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use notify::NOTIFY;
 pub(crate) use push::PUSH;
@@ -56,4 +58,5 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &PUSH,
     &WEB,
     &HISTORY,
+    &LAB,
 ];

@@ -1,8 +1,8 @@
 //! The tables of the whole file and of `autolaunch`.
 
 use super::{
-    ACCESS, DAEMON, Field, HISTORY, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section, ValueKind,
-    WEB,
+    ACCESS, DAEMON, Field, HISTORY, LAB, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section,
+    ValueKind, WEB,
 };
 
 /// The whole file.
@@ -97,6 +97,13 @@ pub(crate) static TOP: Section = Section {
             example: "{keep: 90d, size: 10GiB}",
             doc: "The history of live values; `true` for the defaults. Without it none is stored.",
         },
+        Field {
+            key: "labs",
+            kind: ValueKind::Entries(&LAB),
+            default: "{}",
+            example: "{optics: {host: opticspc, port: 9090}}",
+            doc: "Other labs by name, which are shown beside this one.",
+        },
     ],
     renamed: &[
         ("nameserver", "nameservers"),
@@ -106,6 +113,8 @@ pub(crate) static TOP: Section = Section {
         ("service", "services"),
         ("autostart", "autolaunch"),
         ("page", "web"),
+        ("lab", "labs"),
+        ("federation", "labs"),
     ],
 };
 

@@ -6,6 +6,7 @@ mod certificates;
 mod clashes;
 mod drivers;
 mod history;
+mod labs;
 mod limits;
 mod loads;
 mod members;

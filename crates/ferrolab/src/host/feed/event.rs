@@ -267,7 +267,7 @@ impl Sample {
 }
 
 impl SeriesRow {
-    pub(super) fn to_value(&self) -> Value {
+    pub(crate) fn to_value(&self) -> Value {
         let mut dict = Dict::with_capacity(10);
         dict.insert("service", &*self.service);
         dict.insert("t", self.time);
@@ -278,7 +278,7 @@ impl SeriesRow {
         Value::Dict(dict)
     }
 
-    pub(super) fn from_value(value: &Value) -> Option<Self> {
+    pub(crate) fn from_value(value: &Value) -> Option<Self> {
         let dict = value.as_dict()?;
         Some(SeriesRow {
             service: text(dict, "service")?.into(),

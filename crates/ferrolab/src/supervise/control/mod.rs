@@ -7,6 +7,7 @@ mod admin_audit;
 pub(crate) mod client;
 pub(crate) mod server;
 
+use lab_config::OtherLab;
 use serde::{Deserialize, Serialize};
 
 use crate::access::AccessClient;
@@ -238,6 +239,27 @@ pub(crate) struct Listing {
     /// The supervisor.
     #[serde(default)]
     pub(crate) host: Host,
+    /// Other labs that this one is shown with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) labs: Vec<LabRow>,
+}
+
+/// Another lab.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LabRow {
+    #[serde(flatten)]
+    pub(crate) lab: OtherLab,
+    /// The reason why it is not in the listing, of a command that has asked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) away: Option<String>,
+}
+
+impl LabRow {
+    /// Leaves out the paths of files.
+    pub(crate) fn hide_files(&mut self) {
+        let OtherLab { ssl_cacerts, ssl_clientcert, ssl_clientkey, .. } = &mut self.lab;
+        (*ssl_cacerts, *ssl_clientcert, *ssl_clientkey) = (None, None, None);
+    }
 }
 
 impl Listing {

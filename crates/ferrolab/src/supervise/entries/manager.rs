@@ -319,8 +319,8 @@ impl Manager {
             Takeover::InPlace { part, services } => {
                 (DaemonOrder::ChangeServices { part }, services)
             }
-            Takeover::OtherAccess { access } => {
-                (DaemonOrder::ChangeAccess { access }, BTreeSet::new())
+            Takeover::OtherAccess { access, keys } => {
+                (DaemonOrder::ChangeAccess { access, keys }, BTreeSet::new())
             }
         };
         let id = plan.id();

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use lab_config::{Configuration, Daemon, Nameserver, Service};
+use lab_config::{Configuration, Daemon, Nameserver, OtherLab, Service};
 use remote::access::AccessKind;
 use supervisor::{EntryPhase, EntryStatus, KeeperHandle};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -40,7 +40,7 @@ use crate::notify::{Notifier, Targets};
 use crate::os;
 use crate::paths::Paths;
 use crate::supervise::control::{
-    Action, Changes, EntryKind, Host, Listing, ProcessRow, ServiceRow,
+    Action, Changes, EntryKind, Host, LabRow, Listing, ProcessRow, ServiceRow,
 };
 use crate::supervise::incidents::Incidents;
 use crate::supervise::stale_names;
@@ -354,6 +354,8 @@ impl Fleet {
             let calls = Some(listing.calls.iter().filter(is_in).count());
             listing.services.push(ServiceRow { calls, ..service_row(service, status) });
         }
+        let row = |lab: &OtherLab| LabRow { lab: lab.clone(), away: None };
+        listing.labs.extend(force.configuration.labs.iter().map(row));
         listing
     }
 }

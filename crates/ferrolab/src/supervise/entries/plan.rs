@@ -16,11 +16,13 @@ use supervisor::{CommandSpec, EntrySpec, KeeperError, RestartPolicy, Signal};
 use super::{EntryKind, lab_id};
 use crate::audit::AuditPlace;
 use crate::authority::AuthorityFiles;
+use crate::daemon_keys::DaemonKeys;
 use crate::history_process::{self, HistoryAssignment};
 use crate::host::{DaemonAssignment, services_to_restart};
+use crate::labs::LabSource;
 use crate::nameserver_process::NameserverAssignment;
 use crate::paths::{Paths, PathsError};
-use crate::web::{self, DaemonKeys, WebAssignment};
+use crate::web::{self, WebAssignment};
 
 /// Nameservers outlive the daemons that register with them.
 const NAMESERVER_ORDER: u32 = 0;
@@ -62,8 +64,9 @@ pub(super) enum Takeover {
     Restart,
     /// A daemon restarts the workers of these services, or none.
     InPlace { part: Box<DaemonPart>, services: BTreeSet<String> },
-    /// A nameserver, or the page, applies other rules of access.
-    OtherAccess { access: Option<Box<Access>> },
+    /// A nameserver, or the page, applies other rules of access; a nameserver also calls daemons
+    /// with other keys.
+    OtherAccess { access: Option<Box<Access>>, keys: Option<Box<DaemonKeys>> },
 }
 
 /// The plans of a configuration's entries, by their ids.
@@ -83,6 +86,10 @@ pub(super) fn all(
             lab: Some(lab_id::of(paths).to_owned()),
             audit: Some(paths.audit_of_nameserver(&name)),
             access: configuration.access.clone(),
+            source: Some(LabSource {
+                socket: paths.control_socket()?,
+                keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
+            }),
         };
         let assignment = serde_json::to_string(&nameserver_assignment)?;
         let kind = EntryKind::Nameserver;
@@ -197,16 +204,23 @@ impl Plan {
     /// How a running entry of this plan takes up the plan `next`.
     pub(super) fn takeover(&self, next: &Plan) -> Takeover {
         if let (Some(old), Some(new)) = (&self.nameserver, &next.nameserver) {
-            let same = NameserverAssignment { access: new.access.clone(), ..old.clone() } == *new;
+            let (access, source) = (new.access.clone(), new.source.clone());
+            let same = NameserverAssignment { access, source, ..old.clone() } == *new;
             return match same && self.supervision == next.supervision {
-                true => Takeover::OtherAccess { access: new.access.clone().map(Box::new) },
+                true => Takeover::OtherAccess {
+                    access: new.access.clone().map(Box::new),
+                    keys: new.source.as_ref().map(|source| Box::new(source.keys.clone())),
+                },
                 false => Takeover::Restart,
             };
         }
         if let (Some(old), Some(new)) = (&self.web, &next.web) {
             let same = WebAssignment { access: new.access.clone(), ..old.clone() } == *new;
             return match same && self.supervision == next.supervision {
-                true => Takeover::OtherAccess { access: new.access.clone().map(Box::new) },
+                true => {
+                    let access = new.access.clone().map(Box::new);
+                    Takeover::OtherAccess { access, keys: None }
+                }
                 false => Takeover::Restart,
             };
         }

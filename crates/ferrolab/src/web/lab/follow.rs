@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::feeds::{FeedReaders, flush_samples};
 use super::follow_log::follow_log;
 use super::live::{LiveLab, SupervisorState};
+use crate::daemon_keys::DaemonKeys;
 use crate::supervise::control::client::{Client, ControlError, News};
 use crate::supervise::control::{Listing, Request};
-use crate::web::keys::DaemonKeys;
 
 /// Between two attempts to reach the supervisor.
 const RETRY: Duration = Duration::from_millis(300);

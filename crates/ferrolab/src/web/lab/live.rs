@@ -14,8 +14,8 @@ use super::changes;
 use super::ring::Ring;
 use super::rows::{LabRows, ServiceJson, unix_seconds};
 use super::series::{SeriesJson, SeriesTable};
+use crate::daemon_keys::DaemonKeys;
 use crate::supervise::control::Listing;
-use crate::web::keys::DaemonKeys;
 
 /// Longest wait of a request for the first listing.
 const FIRST_LISTING: Duration = Duration::from_secs(3);

@@ -26,7 +26,7 @@ impl DaemonKeys {
     }
 
     /// TLS for a daemon, with its files as they are now; `None` where it takes plain connections.
-    pub(super) fn of(&self, daemon: &str) -> Option<ClientTls> {
+    pub(crate) fn of(&self, daemon: &str) -> Option<ClientTls> {
         let daemon = self.daemons.iter().find(|known| known.name == daemon)?;
         let authority = AuthorityFiles::in_folder(self.authority.clone());
         let loaded = tls::to_own_port(daemon.tls(), &authority);

@@ -1,0 +1,125 @@
+//! The object `ferrolab.Lab` at a nameserver's port: the lab as other hosts see it. It only reads.
+//!
+//! | method | result |
+//! |---|---|
+//! | `listing()` | the supervisor's listing, as `ferrolab ps --json` prints it |
+//! | `values()` | `series`: the latest values, and `away`: daemons that do not answer, with reasons |
+//!
+//! Where the lab has rules of access, a client gets what it may look at (the role `view`).
+
+use std::sync::Arc;
+
+use remote::access::AccessKind;
+use remote::{
+    AccessGate, Answer, Dict, Exception, Metadata, Object, Operation, Reply, Request, Session,
+    Signature, Value,
+};
+
+use super::data::to_value;
+use super::source::{LabCopy, LabSource, LabValues};
+use super::visible::visible;
+use crate::daemon_keys::DaemonKeys;
+use crate::supervise::control::Listing;
+
+/// The object's id. No directory names it.
+pub(crate) const LAB_OBJECT: &str = "ferrolab.Lab";
+
+/// The object. Clones share the last answers.
+#[derive(Clone)]
+pub(crate) struct LabObject {
+    lab: Arc<LabCopy>,
+    access: Arc<AccessGate>,
+}
+
+impl LabObject {
+    pub(crate) fn new(source: LabSource, access: Arc<AccessGate>) -> Self {
+        LabObject { lab: Arc::new(LabCopy::new(source)), access }
+    }
+
+    /// Calls daemons with these keys from now on.
+    pub(crate) fn set_keys(&self, keys: DaemonKeys) {
+        self.lab.set_keys(keys);
+    }
+
+    async fn listing(self, session: Arc<Session>) -> Result<Reply, Exception> {
+        let listing = self.lab.listing().await.map_err(unreadable)?;
+        let may = |id: &str, member: &str, kind| {
+            !self.access.is_on() || self.access.may(&session, id, member, kind)
+        };
+        let mut seen = visible(
+            &listing,
+            |name| may(name, "", AccessKind::Describe),
+            |service, member| may(service, property(member), AccessKind::Read),
+        );
+        // Files of this host are no business of others.
+        for lab in &mut seen.labs {
+            lab.hide_files();
+        }
+        let json = serde_json::to_value::<Listing>(seen).map_err(|error| {
+            Exception::new("builtins.RuntimeError", format!("it cannot be shown: {error}"))
+        })?;
+        Ok(Reply::from(to_value(json)))
+    }
+
+    async fn values(self, session: Arc<Session>) -> Result<Reply, Exception> {
+        let values = self.lab.values().await.map_err(unreadable)?;
+        let LabValues { series, away } = &*values;
+        let seen = series.iter().filter(|row| {
+            let member = property(&row.sample.member);
+            !self.access.is_on()
+                || self.access.may(&session, &row.service, member, AccessKind::Read)
+        });
+        let away = away.iter().filter(|(daemon, _)| {
+            !self.access.is_on() || self.access.may(&session, daemon, "", AccessKind::Describe)
+        });
+        let mut reasons = Dict::new();
+        for (daemon, reason) in away {
+            reasons.insert(daemon.as_str(), reason.as_str());
+        }
+        let mut dict = Dict::with_capacity(2);
+        dict.insert("series", Value::List(seen.map(|row| row.to_value()).collect()));
+        dict.insert("away", Value::Dict(reasons));
+        Ok(Reply::from(Value::Dict(dict)))
+    }
+}
+
+impl Object for LabObject {
+    fn metadata(&self) -> Result<Metadata, Exception> {
+        Ok(Metadata::methods(["listing", "values"]))
+    }
+
+    fn is_internal(&self) -> bool {
+        true
+    }
+
+    /// Each row is checked by itself.
+    fn checks_access(&self) -> bool {
+        true
+    }
+
+    fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+        const LISTING: Signature = Signature::empty("Lab.listing");
+        const VALUES: Signature = Signature::empty("Lab.values");
+        let (object, session) = (self.clone(), Arc::clone(session));
+        match request.operation {
+            Operation::Call(call) if call.method == "listing" => match LISTING.bind(call) {
+                Ok([]) => Answer::Pending(Box::pin(object.listing(session))),
+                Err(exception) => Answer::exception(exception),
+            },
+            Operation::Call(call) if call.method == "values" => match VALUES.bind(call) {
+                Ok([]) => Answer::Pending(Box::pin(object.values(session))),
+                Err(exception) => Answer::exception(exception),
+            },
+            other => Answer::exception(other.unexposed()),
+        }
+    }
+}
+
+fn unreadable(reason: String) -> Exception {
+    Exception::new("builtins.ConnectionError", format!("this lab cannot be read now: {reason}"))
+}
+
+/// The property that a series is of, or of a part of its value.
+fn property(member: &str) -> &str {
+    member.split_once('.').map_or(member, |(property, _)| property)
+}

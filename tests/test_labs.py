@@ -1,0 +1,233 @@
+"""Several labs seen as one: each is read at its nameserver's port, and none depends on another."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+
+import pytest
+from harness import free_port, new_lab, proxy, stock_nameserver, wait_for, within
+
+CONFIGURATION = """\
+nameservers: {local: {host: localhost, ns_port: $ns_port}}
+daemons: {bench: {classname: LockableDaemon, nameservers: [local]}}
+services:
+  lab.meter:
+    {native: simulated.multimeter, daemon: bench, nameservers: [local],
+     members: {measure_voltage: {poll: 100ms, unit: V}}}
+  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [local]}
+autolaunch: {nameservers: [local], daemons: [bench]}
+"""
+# Seconds within which a lab is shown as away, with the start of the command.
+AWAY = 2.5
+STOPPED = "no answer within 1.5s"
+
+
+class Labs:
+    """A lab with the labs `optics` and `cold` beside it, each in a home of its own."""
+
+    def __init__(self, here, optics, cold):
+        self.here, self.optics, self.cold = here, optics, cold
+
+    def run(self, *args, check=True):
+        return self.here.run(*args, check=check)
+
+    def json(self, *args, check=True):
+        return json.loads(self.run(*args, "--json", check=check).stdout)
+
+
+@pytest.fixture(scope="module")
+def labs():
+    with contextlib.ExitStack() as stack:
+        here, optics, cold = (stack.enter_context(new_lab()) for _ in range(3))
+        for lab in (optics, cold):
+            lab.ns_port = free_port()
+            lab.config(CONFIGURATION, ns_port=lab.ns_port)
+        here.ns_port = free_port()
+        others = "labs: {optics: {host: localhost, port: $optics}, cold: {host: 127.0.0.1, port: $cold}}\n"
+        ports = {"optics": optics.ns_port, "cold": cold.ns_port}
+        here.config(CONFIGURATION + others, ns_port=here.ns_port, **ports)
+        for lab in (here, optics, cold):
+            lab.up()
+        yield Labs(here, optics, cold)
+
+
+@contextlib.contextmanager
+def stopped(*pids):
+    """Processes that do nothing, as on a host that hangs."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def names(listing, kind="services"):
+    return [row["name"] for row in listing[kind]]
+
+
+def away(listing):
+    return {lab["name"]: lab.get("away") for lab in listing["labs"]}
+
+
+def test_all_labs_are_one_listing(labs):
+    everything = labs.json("ps", "--all")
+    own = ["lab.meter", "lab.supply"]
+    expected = own + [f"{lab}/{name}" for lab in ("optics", "cold") for name in own]
+    assert names(everything) == expected
+    assert names(everything, "daemons") == ["bench", "optics/bench", "cold/bench"]
+    assert away(everything) == {"optics": None, "cold": None}
+    one = labs.json("ps", "--lab", "cold")
+    assert names(one) == ["cold/lab.meter", "cold/lab.supply"] and away(one) == {"cold": None}
+    assert one["services"][0]["uri"] == labs.cold.uri("lab.meter")
+    two = labs.json("ps", "--lab", "cold", "--lab", "optics")
+    assert set(away(two)) == {"optics", "cold"}
+    # A lab that asks for nothing else is as before.
+    assert names(labs.json("ps")) == own and "labs" not in labs.json("ps")
+    shown = labs.run("ps", "--all").stdout
+    assert "optics/lab.meter" in shown and f"localhost:{labs.optics.ns_port}" in shown
+
+
+def test_locks_and_calls_of_other_labs(labs):
+    with labs.optics.proxy("lab.supply") as supply:
+        assert supply.lock("ada")
+
+        def locked():
+            return {row["service"]: row["owner"] and row["owner"]["user"] for row in labs.json("locks", "--all")}
+
+        expected = {f"{lab}{name}": None for lab in ("", "optics/", "cold/") for name in ("lab.meter", "lab.supply")}
+        wait_for(lambda: locked() == expected | {"optics/lab.supply": "ada"}, 10, "the lock of the other lab is shown")
+        assert [row["service"] for row in labs.json("locks", "optics/lab.supply", "--lab", "optics")] == [
+            "optics/lab.supply"
+        ]
+        refused = labs.run("locks", "optics/lab.suply", "--lab", "optics", check=False)
+        assert refused.returncode == 1 and "did you mean `optics/lab.supply`?" in refused.stderr
+    assert labs.json("calls", "--lab", "cold") == []
+    assert labs.run("calls", "--history", "--all", check=False).returncode == 2
+
+
+def test_values_of_other_labs(labs):
+    def measured():
+        rows = labs.json("values", "--all")
+        return {row["service"] for row in rows if row["quality"] == "good"}
+
+    expected = {"lab.meter", "optics/lab.meter", "cold/lab.meter"}
+    wait_for(lambda: measured() == expected, 30, "each lab has a value")
+    one = labs.json("values", "optics/lab.meter.measure_voltage", "--lab", "optics")
+    assert [(row["service"], row["unit"]) for row in one] == [("optics/lab.meter", "V")]
+
+
+def test_names_of_other_labs(labs):
+    for lab in (labs.here, labs.optics, labs.cold):
+        lab.wait_for_names(lab.ns_port, {"lab.meter"})
+    every = [row["name"] for row in labs.json("nslist", "--all")]
+    assert {"lab.meter", "optics/lab.meter", "cold/lab.meter"} <= set(every)
+    found = labs.json("nslist", "lab.m", "--lab", "optics")
+    assert [(row["name"], row["nameserver"]) for row in found] == [("optics/lab.meter", "optics")]
+    assert labs.run("nslist", "--all", "--ns", "local", check=False).returncode == 1
+    assert labs.json("nslist", "--all", "camera") == [], "names of this lab with a tag"
+
+
+def test_the_status_of_all_labs(labs):
+    healthy = labs.run("status", "--all").stdout
+    assert "All is well." in healthy and f"cold (127.0.0.1:{labs.cold.ns_port}) is up since" in healthy
+
+
+def test_advice_is_for_the_host_of_the_lab(lab):
+    """The lab is shown beside itself, which is only a warning."""
+    lab.ns_port = free_port()
+    absent = "  lab.absent: {module: not_there, classname: Absent, daemon: bench}\nautolaunch"
+    itself = "labs: {itself: {host: localhost, port: $ns_port}}\n"
+    text = CONFIGURATION.replace("autolaunch", absent) + itself
+    told = lab.config(text, ns_port=lab.ns_port).text
+    assert "this lab is shown beside itself" in told
+    lab.up(check=False)
+    told = json.loads(lab.run("status", "--lab", "itself", "--json", check=False).stdout)
+    assert [lab["name"] for lab in told["labs"]] == ["itself"] and told["up"] is None
+    subjects = [finding["subject"] for finding in told["findings"]]
+    assert subjects and all(subject.startswith("itself: ") for subject in subjects)
+    assert all(finding["advice"].startswith("on the host of itself: ") for finding in told["findings"])
+
+
+@pytest.mark.parametrize("what", ["host", "supervisor"])
+def test_a_lab_that_hangs_is_away_and_costs_the_others_nothing(labs, what):
+    pids = [labs.cold.supervisor(), labs.cold.entry("nameservers", "local")["pid"]]
+    with stopped(*pids[: 2 if what == "host" else 1]):
+        for command in ("ps", "status"):
+            begun = time.monotonic()
+            shown = labs.run(command, "--all", "--json", check=False)
+            took = time.monotonic() - begun
+            assert shown.returncode == 1 and took < within(AWAY), took
+        everything = labs.json("ps", "--all", check=False)
+        assert names(everything) == ["lab.meter", "lab.supply", "optics/lab.meter", "optics/lab.supply"]
+        reason = away(everything)["cold"]
+        assert reason == STOPPED if what == "host" else "its supervisor does not answer" in reason
+        told = labs.run("locks", "--all", check=False)
+        assert told.returncode == 1 and "lab cold is away" in told.stderr and "optics/lab.meter" in told.stdout
+        values = labs.run("values", "--all", check=False)
+        assert values.returncode == 1 and "cold" in values.stderr and "optics/lab.meter" in values.stdout
+    assert away(labs.json("ps", "--all"))["cold"] is None
+
+
+def test_a_lab_that_is_gone_is_away(labs):
+    labs.optics.down()
+    try:
+        everything = labs.json("ps", "--all", check=False)
+        assert names(everything) == ["lab.meter", "lab.supply", "cold/lab.meter", "cold/lab.supply"]
+        assert "localhost" in away(everything)["optics"]
+        shown = labs.run("status", "--lab", "optics", check=False)
+        assert shown.returncode == 1 and "lab optics: it is away" in shown.stdout
+        assert labs.run("nslist", "--lab", "optics", check=False).returncode == 1
+    finally:
+        labs.optics.up()
+    assert away(labs.json("ps", "--all"))["optics"] is None
+
+
+def test_this_lab_need_not_run(labs):
+    labs.here.down()
+    try:
+        shown = labs.run("ps", "--lab", "optics", "--json")
+        assert names(json.loads(shown.stdout)) == ["optics/lab.meter", "optics/lab.supply"]
+        everything = labs.run("ps", "--all", "--json", check=False)
+        assert everything.returncode == 1 and "this lab: the lab is not up" in everything.stderr
+        assert len(names(json.loads(everything.stdout))) == 4
+    finally:
+        labs.here.up()
+
+
+def test_an_unknown_lab_is_refused(labs):
+    refused = labs.run("ps", "--lab", "optic", check=False)
+    assert refused.returncode == 1 and "did you mean `optics`?" in refused.stderr
+
+
+def test_clients_see_what_the_roles_let_them(lab):
+    lab.ns_port = free_port()
+    access = """\
+access:
+  localhost: none
+  grants: [{who: "*", what: [lab.meter, bench, local], role: view}]
+"""
+    lab.config(CONFIGURATION + access, ns_port=lab.ns_port)
+    lab.up()
+    with proxy(f"PYRO:ferrolab.Lab@localhost:{lab.ns_port}") as shown:
+        listing = shown.listing()
+        assert names(listing) == ["lab.meter"] and names(listing, "daemons") == ["bench"]
+        assert {row["service"] for row in shown.values()["series"]} <= {"lab.meter"}
+        # What changes a lab is not there.
+        assert set(shown._pyroMethods) == {"listing", "values"} and not shown._pyroAttrs
+    lab.config(CONFIGURATION, ns_port=lab.ns_port)
+    lab.run("reload")
+    with proxy(f"PYRO:ferrolab.Lab@localhost:{lab.ns_port}") as shown:
+        assert names(shown.listing()) == ["lab.meter", "lab.supply"]
+
+
+def test_what_is_no_lab_of_ours_is_said(lab):
+    with stock_nameserver(host="localhost", port=0, enableBroadcast=False) as nameserver:
+        port = str(nameserver.uris["nameserver"]).rpartition(":")[2]
+        lab.config("labs: {other: {host: localhost, port: $port}}\n", port=port)
+        refused = lab.run("ps", "--lab", "other", check=False)
+        assert refused.returncode == 1 and "its nameserver shows no lab" in refused.stderr
+        assert "Pyro.NameServer" in lab.run("nslist", "--lab", "other").stdout
