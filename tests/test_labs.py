@@ -25,7 +25,7 @@ STOPPED = "no answer within 1.5s"
 
 
 class Labs:
-    """A lab with the labs `optics` and `cold` beside it, each in a home of its own."""
+    """A lab with the labs `optics` and `cold` beside it; each has its own home."""
 
     def __init__(self, here, optics, cold):
         self.here, self.optics, self.cold = here, optics, cold
@@ -216,7 +216,7 @@ access:
         listing = shown.listing()
         assert names(listing) == ["lab.meter"] and names(listing, "daemons") == ["bench"]
         assert {row["service"] for row in shown.values()["series"]} <= {"lab.meter"}
-        # What changes a lab is not there.
+        # No method changes a lab.
         assert set(shown._pyroMethods) == {"listing", "values"} and not shown._pyroAttrs
     lab.config(CONFIGURATION, ns_port=lab.ns_port)
     lab.run("reload")

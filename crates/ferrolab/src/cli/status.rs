@@ -103,7 +103,7 @@ fn many(paths: &Paths, arguments: &Arguments) -> Outcome {
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints each fault with its remedy, or that there is none.
+/// Prints each fault with its remedy, or that all is well.
 fn print_findings(findings: &[Finding]) {
     if findings.is_empty() {
         println!("{}", style::verdict(true, "All is well."));

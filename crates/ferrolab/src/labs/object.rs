@@ -3,7 +3,7 @@
 //! | method | result |
 //! |---|---|
 //! | `listing()` | the supervisor's listing, as `ferrolab ps --json` prints it |
-//! | `values()` | `series`: the latest values, and `away`: daemons that do not answer, with reasons |
+//! | `values()` | `series`: the latest values; `away`: daemons that do not answer, with reasons |
 //!
 //! Where the lab has rules of access, a client gets what it may look at (the role `view`).
 

@@ -109,7 +109,7 @@ impl Rules<'_> {
         }
     }
 
-    /// Refuses a grant for services of another lab, which has rules of its own. Returns whether
+    /// Refuses a grant for services of another lab: that lab has its own rules. Returns whether
     /// `what` means some.
     pub(super) fn refuse_name_of_lab(&mut self, path: &[&str], what: &str) -> bool {
         let mut labs = self.configuration.labs.iter();
