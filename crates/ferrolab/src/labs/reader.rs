@@ -131,7 +131,6 @@ pub(crate) async fn ask_all<T: Send + 'static, F>(
 ) -> Vec<Result<T, String>>
 where
     F: Future<Output = Result<T, String>> + Send + 'static,
-    T: Send,
 {
     let mut asked = JoinSet::new();
     let mut answers: Vec<Result<T, String>> =
