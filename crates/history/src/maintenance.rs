@@ -1,5 +1,5 @@
-//! Maintenance of the store, each second: the journal is made durable, chunks are sealed, old ones
-//! removed, and a damaged file is replaced.
+//! Maintenance of the store, each second: the journal is made durable, chunks are sealed, small
+//! ones merged, old ones removed, and a damaged file is replaced.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -11,7 +11,7 @@ use crate::chunk::{self, Summary};
 use crate::disk;
 use crate::journal::Journal;
 use crate::sample::Moment;
-use crate::store::{Seal, StoreError};
+use crate::store::{MIN_MERGED, SMALL_CHUNK, Seal, StoreError};
 use crate::unsealed::{Series, chunks};
 use crate::writer::{Store, Writer};
 
@@ -21,6 +21,11 @@ const JOURNAL_BYTES: u64 = 8 * 1024 * 1024;
 const JOURNAL_SHARE: u64 = 16;
 /// Between two removals of old samples, and two looks at the room that all take.
 const RETENTION_INTERVAL: Duration = Duration::from_secs(20);
+/// Merges in one pass, at most: each takes some milliseconds.
+const MERGES: usize = 20;
+/// A merged chunk has samples of this part of the time for which they are kept: they are removed
+/// together.
+const MERGED_PART: u32 = 8;
 /// Steps of a removal in one pass, at most; each removes some hundred chunks.
 const REMOVALS: usize = 20;
 
@@ -47,6 +52,9 @@ impl Store {
             problems.push(format!("cannot write the journal in {}: {error}", folder.display()));
         }
         if let Err(error) = self.seal(&mut writer, now) {
+            self.report(&mut writer, now, error, &mut problems);
+        }
+        if let Err(error) = self.merge(&mut writer) {
             self.report(&mut writer, now, error, &mut problems);
         }
         let is_due = writer
@@ -88,6 +96,7 @@ impl Store {
                 error!("{told}");
                 writer.notices.push(told);
                 self.unsealed().series.iter_mut().for_each(|series| series.row = None);
+                writer.small.clear();
             }
             Err(error) => problems.push(error.to_string()),
         }
@@ -149,11 +158,33 @@ impl Store {
         let rows = writer.database.add(&seals, &writer.notes)?;
         writer.notes.clear();
         let mut unsealed = self.unsealed();
-        for (position, row) in positions.into_iter().zip(rows) {
+        for ((position, row), seal) in positions.into_iter().zip(rows).zip(&seals) {
             unsealed.series[position].row = Some(row);
+            if seal.summary.count < SMALL_CHUNK {
+                *writer.small.entry(position).or_default() += 1;
+            }
         }
         for (position, _, count) in &due {
             unsealed.series[*position].sealed(*count, now.steady);
+        }
+        Ok(())
+    }
+
+    /// Merges the small chunks of series that have had many.
+    fn merge(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        // A merge needs room before it gives some back.
+        if writer.is_full {
+            return Ok(());
+        }
+        let due = writer.small.iter().filter(|(_, count)| **count >= MIN_MERGED);
+        let due: Vec<usize> = due.map(|(position, _)| *position).take(MERGES).collect();
+        for position in due {
+            writer.small.remove(&position);
+            let found = self.unsealed().series.get(position).map(|it| (it.row, it.key.clone()));
+            let Some((Some(row), key)) = found else { continue };
+            let keep = self.settings.rules.keep(&key).unwrap_or(Duration::MAX) / MERGED_PART;
+            let span = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+            writer.database.merge_small(row, span)?;
         }
         Ok(())
     }

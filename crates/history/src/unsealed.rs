@@ -8,9 +8,8 @@ use crate::sample::{Sample, SeriesKey};
 
 /// A series is sealed when its oldest sample has been in memory for so long.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// Time from the first to the last sample of a chunk, at most, in microseconds. A query looks for
-/// chunks by their last sample.
-pub(crate) const MAX_SPAN: i64 = 600 * 1_000_000;
+/// Time from the first to the last sample of a chunk that is sealed, at most, in microseconds.
+const MAX_SPAN: i64 = 600 * 1_000_000;
 
 /// A series and its newest samples.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! Owns what happens where the disk is full or a file is damaged. A batch is either journaled or
 //! refused: its caller keeps it and tries again, so a short outage loses nothing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -119,6 +119,8 @@ pub(crate) struct Writer {
     /// When old samples were last removed.
     pub(crate) retained: Option<Duration>,
     pub(crate) is_full: bool,
+    /// Small chunks since the last merge, by the position of their series.
+    pub(crate) small: HashMap<usize, usize>,
     /// Sentences about what was lost or set aside; they hold for as long as the process runs.
     pub(crate) notices: Vec<String>,
 }
@@ -175,6 +177,7 @@ impl Store {
             clock: RetentionClock::after(newest, now),
             retained: None,
             is_full: false,
+            small: HashMap::new(),
             notices,
         };
         if let Err(error) = writer.begin_journal(&settings.folder, &unsealed) {

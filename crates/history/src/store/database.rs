@@ -165,8 +165,16 @@ impl Database {
         seals: &[Seal<'_>],
         notes: &[(i64, String)],
     ) -> Result<Vec<i64>, StoreError> {
-        let added = add(&mut self.connection, seals, notes);
-        added.map_err(|source| StoreError::of("write", &self.file, source))
+        self.write(|connection| add(connection, seals, notes))
+    }
+
+    /// Runs statements that write.
+    pub(super) fn write<T>(
+        &mut self,
+        statements: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        statements(&mut self.connection)
+            .map_err(|source| StoreError::of("write", &self.file, source))
     }
 
     /// Removes chunks of a series that end before a time.
@@ -186,7 +194,7 @@ impl Database {
             transaction.commit()?;
             Ok(ids.len())
         };
-        remove(&mut self.connection).map_err(|source| StoreError::of("write", &self.file, source))
+        self.write(remove)
     }
 
     /// Removes notes from before a time.
@@ -211,7 +219,7 @@ impl Database {
             transaction.commit()?;
             Ok(ids.len())
         };
-        remove(&mut self.connection).map_err(|source| StoreError::of("write", &self.file, source))
+        self.write(remove)
     }
 
     /// Bytes that hold something, and bytes of the whole file.
@@ -262,28 +270,13 @@ fn add(
         )?;
         let mut samples = transaction
             .prepare_cached("INSERT INTO samples (series, last_time, data) VALUES (?, ?, ?)")?;
-        let mut chunk = transaction
-            .prepare_cached("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
         for Seal { key, unit, daemon, sealed, summary, data } in seals {
             let last_time = summary.last_time;
             let (service, member, count) = (&*key.service, &*key.member, summary.count);
             let facts = params![service, member, unit, daemon, sealed, last_time, count];
             let row: i64 = series.query_row(facts, |row| row.get(0))?;
             let id = samples.insert(params![row, last_time, data])?;
-            chunk.execute(params![
-                row,
-                last_time,
-                id,
-                summary.first_time,
-                summary.count,
-                summary.numbers,
-                summary.minimum,
-                summary.maximum,
-                summary.sum,
-                summary.first,
-                summary.last,
-                summary.qualities,
-            ])?;
+            put_chunk(&transaction, row, id, summary)?;
             rows.push(row);
         }
         let mut note =
@@ -294,6 +287,23 @@ fn add(
     }
     transaction.commit()?;
     Ok(rows)
+}
+
+/// Adds the summary of a chunk whose samples have the row `id`.
+pub(super) fn put_chunk(
+    connection: &Connection,
+    series: i64,
+    id: i64,
+    summary: &Summary,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let Summary { first_time, last_time, count, numbers, .. } = summary;
+    let Summary { minimum, maximum, sum, first, last, qualities, .. } = summary;
+    let columns = params![
+        series, last_time, id, first_time, count, numbers, minimum, maximum, sum, first, last,
+        qualities
+    ];
+    connection.prepare_cached(sql)?.execute(columns).map(drop)
 }
 
 fn remove_chunk(connection: &Connection, id: i64) -> rusqlite::Result<()> {

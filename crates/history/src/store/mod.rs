@@ -3,6 +3,7 @@
 //! Owns all SQL. Must not know how samples come, and what a query makes of them.
 
 mod database;
+mod merge;
 mod read;
 mod schema;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 
 pub(crate) use database::{Database, Seal, StoredSeries};
+pub(crate) use merge::{MIN_MERGED, SMALL_CHUNK};
 pub(crate) use read::{ChunkRow, ReadError, Readers, View};
 
 /// A series as a list shows it.

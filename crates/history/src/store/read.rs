@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Row, params};
 
+use super::merge::MAX_MERGED_SPAN;
 use super::{SeriesRow, StoreError};
 use crate::chunk::{self, Summary};
 use crate::sample::{Sample, SeriesKey};
-use crate::unsealed::MAX_SPAN;
 
 /// Time to wait for a file that the writer holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
@@ -103,7 +103,7 @@ impl View<'_> {
              qualities FROM chunk WHERE series = ?1 AND last_time >= ?2 AND last_time <= ?3 \
              AND first_time < ?4",
         )?;
-        let latest = end.saturating_add(MAX_SPAN);
+        let latest = end.saturating_add(MAX_MERGED_SPAN);
         let rows = query.query_map(params![series, start, latest, end], chunk_row)?;
         let mut found = rows.collect::<rusqlite::Result<Vec<_>>>()?;
         found.sort_by_key(|chunk| chunk.id);
