@@ -1,5 +1,6 @@
 """Aborts: `abort` methods are called beside a running call, and the next owner waits for both."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import threading
 import time
 
+import ferrolab
 import Pyro5.errors
 import pytest
 from harness import NEVER, new_lab, wait_for, within
@@ -150,6 +152,29 @@ def test_an_emergency_stop_needs_no_lock(running, service):
     assert outcome == ["stopped"]
     assert sorted(words(running, service)) == ["begin", "end", "stop", "stopped"]
     assert "it hits the lens" in running.run("logs", "show", "--service", service).stdout
+
+
+def abort_by_client(uri):
+    return ferrolab.abort(ferrolab.Proxy(uri), "it hits the lens", user="bob")
+
+
+def abort_by_asyncio(uri):
+    async def abort():
+        async with ferrolab.AioProxy(uri) as proxy:
+            return await ferrolab.abort(proxy, "it hits the lens", user="bob")
+
+    return asyncio.run(abort())
+
+
+@pytest.mark.parametrize("client", [abort_by_client, abort_by_asyncio])
+def test_the_python_client_aborts(running, client):
+    uri = running.uri("lab.thread")
+    with moving(running, "lab.thread") as outcome:
+        assert client(uri) == ["stop"]
+    assert outcome == ["stopped"]
+    assert "it hits the lens" in running.run("logs", "show", "--service", "lab.thread").stdout
+    with pytest.raises(ValueError, match="service 'lab.without' has no `abort` methods"):
+        client(running.uri("lab.without"))
 
 
 @pytest.mark.parametrize("member", ["move", "steps"])

@@ -238,12 +238,20 @@ def test_a_oneway_call_that_takes_too_long_is_shown(running):
 
 def test_nobody_waits_for_ever_for_the_turn_or_the_lock_behind_an_overdue_call(running):
     overdue_call = "'hold' of 'lab.stuck', a call of 127.0.0.1:.*, is overdue"
-    with running.proxy("lab.stuck") as stuck, running.proxy("lab.owned") as owned:
+    with (
+        running.proxy("lab.stuck") as stuck,
+        running.proxy("lab.owned") as owned,
+        running.proxy("lab.stuck") as given_up,
+    ):
         assert owned.lock("ada") is True
         with pytest.raises(TimeoutError, match="'hold' of service 'lab.stuck' goes on"):
             stuck.hold("it", running.gate)
         # Calls without a limit wait for ten seconds.
         call = later(lambda: own(owned).note_oneway("kept") or owned.echo(1))
+        # A oneway batch is carried out in place, and given up.
+        batch = Pyro5.api.BatchProxy(given_up)
+        batch.note("given up")
+        waiting = later(lambda: own(given_up) and batch(oneway=True) or given_up.echo(1))
         with running.proxy("lab.stuck") as other:
             locking = later(lambda: own(other).lock("eve"))
             with pytest.raises(ConnectionRefusedError, match=f"is busy: {overdue_call}"):
@@ -251,11 +259,15 @@ def test_nobody_waits_for_ever_for_the_turn_or_the_lock_behind_an_overdue_call(r
             own(other)
         with pytest.raises(TimeoutError, match=f"'echo' of service 'lab.owned' has not begun: {overdue_call}"):
             call()
+        with pytest.raises(TimeoutError, match=f"'echo' of service 'lab.stuck' has not begun: {overdue_call}"):
+            waiting()
+        own(given_up)
         assert own(owned).lock_info()["user"] == "ada"
         open(running.gate, "w").close()
         wait_for(lambda: listed(running) == [], NEVER, "its end")
         assert owned.echo(1) == [[1], {}]
         wait_for(lambda: owned.notes() == ["kept"], NEVER, "the oneway call has waited")
+        assert "given up" not in stuck.notes()
     lines = json.loads(running.run("calls", "--history", "--service", "lab.stuck", "--json").stdout)
     assert [(line["member"], line["outcome"], "overdue" in line) for line in lines] == [
         ("hold", "raised", False),

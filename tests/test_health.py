@@ -98,6 +98,7 @@ def test_a_failing_check_is_shown_until_the_instrument_is_well_again(lab, folder
         words = "its health check identify"
     code, found = verdict(lab)
     assert (code, words in found["service lab.patient"]) == (1, True), found
+    # A listing has been made; `run` checks its exit code.
     assert words in lab.run("ps").stdout
     # Nothing waits for the check, whatever it does.
     with lab.proxy("lab.patient") as proxy:

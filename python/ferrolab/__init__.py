@@ -50,6 +50,7 @@ _CLIENT = {
     "TimeoutError": "errors",
     "URI": "uri",
     "Watch": "watch",
+    "abort": "abort",
     "close": "proxy",
     "connect": "lab",
     "errors": None,

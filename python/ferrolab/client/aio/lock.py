@@ -21,6 +21,7 @@ from ..lock import (
     offer_locks,
     user_name,
 )
+from . import abort as abort  # has `ferrolab.abort` take proxies of asyncio
 from .remote import AioProxy, AioRemote, shown
 
 _log = logging.getLogger("ferrolab")
