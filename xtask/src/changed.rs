@@ -1,7 +1,8 @@
-//! Tests that a change asks for: those of the changed crates and of the crates that depend on them,
-//! and the Python test files that changed.
+//! Tests that a change asks for: those of the changed crates, and the Python test files that
+//! changed.
 //!
-//! Owns the map from changed files to tests. Git tells the files, `cargo tree` the dependents.
+//! Owns the map from changed files to tests; git tells the files. The tests of crates that depend
+//! on a changed one are left to a whole run: for a change at the bottom they are all tests.
 
 use std::collections::BTreeSet;
 
@@ -43,12 +44,7 @@ pub(crate) fn tests(workspace: &Workspace) -> Outcome<Tests> {
     let mut tests = Tests { python: changed.python, harness: changed.harness, ..Tests::default() };
     tests.python.retain(|path| workspace.root().join(path).exists());
     for folder in &changed.folders {
-        let name = workspace.package_name(folder)?;
-        let mut cargo = workspace.cargo();
-        cargo.args(["tree", "--workspace", "--invert", &name, "--prefix", "none"]);
-        cargo.args(["--edges", "normal,build,dev", "--format", "{p}"]);
-        tests.packages.extend(own_packages(&process::output(&mut cargo)?));
-        tests.packages.insert(name);
+        tests.packages.insert(workspace.package_name(folder)?);
     }
     Ok(tests)
 }
@@ -101,12 +97,6 @@ fn sort<'a>(files: impl Iterator<Item = &'a str>, folders: &[String]) -> Changed
     changed
 }
 
-/// The workspace's packages in the output of `cargo tree`: those that have a path.
-fn own_packages(tree: &str) -> BTreeSet<String> {
-    let own = tree.lines().filter(|line| line.contains(" (/") || line.contains(":\\"));
-    own.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
-}
-
 fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
@@ -136,12 +126,5 @@ mod tests {
                 Changed { folders: set(packages), python: set(python), harness: *harness };
             assert_eq!(sort([*file].into_iter(), &folders), expected, "{file}");
         }
-    }
-
-    #[test]
-    fn packages_of_the_workspace() {
-        let tree =
-            "wire v0.1.0 (/x/crates/wire)\nremote v0.1.0 (/x/crates/remote) (*)\nserde v1.0.1\n";
-        assert_eq!(own_packages(tree), set(&["wire", "remote"]));
     }
 }

@@ -39,6 +39,10 @@ const BROWSER: Suite =
 /// Installs the wheel that is built just before with packages from PyPI.
 const WHEEL: Suite = Suite { step: "wheel tests", folder: "tests/wheel", needs: &[] };
 
+/// Packages whose Rust tests run Python beside them.
+const BESIDE_PYTHON: [&str; 4] =
+    ["ferrolab-wire", "ferrolab-remote", "ferrolab-py-worker", "fuzz-harness"];
+
 /// Variables that tests read.
 type Variables = [(&'static str, OsString)];
 
@@ -109,16 +113,25 @@ pub(crate) fn run_quick(workspace: &Workspace, steps: &mut Steps) -> Outcome<()>
         }
         Ok(())
     })?;
-    if tests.packages.is_empty() && tests.python.is_empty() {
+    if !tests.packages.is_empty() {
+        let mut variables = Vec::new();
+        if BESIDE_PYTHON.iter().any(|name| tests.packages.contains(*name)) {
+            steps.run("Python environment", || {
+                let python = venv::ensure(workspace, &venv::TESTS)?;
+                variables.push(("FERROLAB_TEST_PYTHON", python.into_os_string()));
+                Ok(())
+            })?;
+        }
+        let selection: Vec<_> =
+            tests.packages.iter().flat_map(|name| ["--package".to_owned(), name.clone()]).collect();
+        // Without the documentation: it compiles every crate below a third time.
+        steps.run("Rust tests", || run_rust_tests(workspace, &selection, &variables))?;
+    }
+    if tests.python.is_empty() {
         return Ok(());
     }
     let options = TestOptions::default();
     let (python, variables) = prepare(workspace, steps, &options)?;
-    if !tests.packages.is_empty() {
-        let packages =
-            tests.packages.iter().flat_map(|name| ["--package".to_owned(), name.clone()]);
-        rust_tests(workspace, steps, &packages.collect::<Vec<_>>(), &variables)?;
-    }
     // `python/tests` and `tests` each have a `conftest.py`, which one run of pytest does not bear.
     let (worker, behaviour): (Vec<_>, Vec<_>) =
         tests.python.iter().partition(|path| path.starts_with("python/"));
@@ -206,16 +219,7 @@ fn rust_tests(
     selection: &[String],
     variables: &Variables,
 ) -> Outcome<()> {
-    steps.run("Rust tests", || {
-        let mut tests = workspace.cargo();
-        if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
-            tests.args(["nextest", "run", "--no-tests", "pass"]).args(selection);
-        } else {
-            println!("cargo-nextest is not installed: using cargo test");
-            tests.arg("test").args(selection).args(["--lib", "--bins", "--tests", "--quiet"]);
-        }
-        process::run(tests.envs(variables.iter().cloned()))
-    })?;
+    steps.run("Rust tests", || run_rust_tests(workspace, selection, variables))?;
     steps.run("documentation", || {
         let mut pages = workspace.cargo();
         pages.arg("doc").args(selection).args(["--no-deps", "--quiet"]);
@@ -226,6 +230,22 @@ fn rust_tests(
         tests.arg("test").args(selection).args(["--doc", "--quiet"]);
         process::run(tests.envs(variables.iter().cloned()))
     })
+}
+
+/// The Rust tests of the packages that `selection` names, without those in documentation.
+fn run_rust_tests(
+    workspace: &Workspace,
+    selection: &[String],
+    variables: &Variables,
+) -> Outcome<()> {
+    let mut tests = workspace.cargo();
+    if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
+        tests.args(["nextest", "run", "--no-tests", "pass"]).args(selection);
+    } else {
+        println!("cargo-nextest is not installed: using cargo test");
+        tests.arg("test").args(selection).args(["--lib", "--bins", "--tests", "--quiet"]);
+    }
+    process::run(tests.envs(variables.iter().cloned()))
 }
 
 fn python_tests(
