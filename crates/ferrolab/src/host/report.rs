@@ -155,7 +155,7 @@ impl Reporter {
         let mut lock_changes = self.daemon.lock_changes();
         let mut health = self.unwell.clone();
         let mut alarms = self.alarms.clone();
-        let mut locks_told = Instant::now();
+        let mut next_locks = Instant::now();
         let mut look = tokio::time::interval(BETWEEN_LOOKS);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut address_look = tokio::time::interval(ADDRESS_INTERVAL);
@@ -176,12 +176,8 @@ impl Reporter {
                 () = news(&mut answers) => {}
                 () = news(&mut health) => {}
                 () = alarm_news(&mut alarms) => {}
-                () = news(&mut lock_changes) => {
-                    // Locks can change hands thousands of times a second. The first change is
-                    // reported at once, so that a client that has locked finds its lock shown.
-                    tokio::time::sleep_until(locks_told + BETWEEN_LOCKS).await;
-                    locks_told = Instant::now();
-                    lock_changes.mark_unchanged();
+                () = lock_news(&mut lock_changes, next_locks) => {
+                    next_locks = Instant::now() + BETWEEN_LOCKS;
                 }
                 _ = look.tick() => {}
                 _ = address_look.tick(), if self.uri.is_everywhere() => {}
@@ -387,6 +383,14 @@ async fn news<T>(receiver: &mut watch::Receiver<T>) {
     if receiver.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Waits for a change of locks, at `earliest` then: locks can change hands thousands of times a
+/// second. A change after a pause is reported at once, so that a client that has locked finds its
+/// lock shown; other news wait for no pause.
+async fn lock_news(receiver: &mut watch::Receiver<u64>, earliest: Instant) {
+    tokio::time::sleep_until(earliest).await;
+    news(receiver).await;
 }
 
 /// Waits for a change of the alarms; for ever in a daemon without any.

@@ -1,6 +1,7 @@
 //! The objects of a daemon by their ids.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
@@ -9,14 +10,23 @@ use crate::daemon::catch_panic::{self, CallName};
 use crate::object::Object;
 use crate::session::Session;
 
-type Objects = HashMap<String, Entry>;
+type Objects = HashMap<String, Arc<RegisteredObject>>;
 
-/// An object with the counts of its calls.
-struct Entry {
+/// An object with the counts of its calls. A call holds it whole: the count of its users and that
+/// of its calls are then in one cache line, which calls on other threads change too.
+pub(crate) struct RegisteredObject {
     object: Arc<dyn Object>,
     calls: AtomicU64,
     errors: AtomicU64,
     slow: AtomicU64,
+}
+
+impl Deref for RegisteredObject {
+    type Target = Arc<dyn Object>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.object
+    }
 }
 
 /// Counts of an object's calls since the daemon has started.
@@ -57,11 +67,11 @@ impl Registry {
     }
 
     /// The same for a call of it, which is counted: one atomic addition, without another look-up.
-    pub(crate) fn get_for_call(&self, id: &str) -> Option<Arc<dyn Object>> {
+    pub(crate) fn get_for_call(&self, id: &str) -> Option<Arc<RegisteredObject>> {
         let objects = self.read();
         let entry = objects.get(id)?;
         entry.calls.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::clone(&entry.object))
+        Some(Arc::clone(entry))
     }
 
     /// Counts a call that has raised, or took long.
@@ -75,7 +85,7 @@ impl Registry {
     /// The counts of every object.
     pub(crate) fn call_counts(&self) -> Vec<(String, CallCounts)> {
         let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        let counts = |entry: &Entry| CallCounts {
+        let counts = |entry: &RegisteredObject| CallCounts {
             calls: count(&entry.calls),
             errors: count(&entry.errors),
             slow: count(&entry.slow),
@@ -91,7 +101,8 @@ impl Registry {
         }
         prepare();
         let [calls, errors, slow] = Default::default();
-        objects.insert(id.to_owned(), Entry { object, calls, errors, slow });
+        let entry = RegisteredObject { object, calls, errors, slow };
+        objects.insert(id.to_owned(), Arc::new(entry));
         true
     }
 

@@ -101,6 +101,12 @@ macro_rules! by_value_from {
             fn into_value(self) -> Value {
                 Value::from(self)
             }
+
+            // Not the trait's: that one is compiled in the crate of the service, which may be
+            // compiled for its size.
+            fn sequence_into_value(items: Vec<Self>) -> Value {
+                Value::List(items.into_iter().map(Value::from).collect())
+            }
         }
     )*};
 }

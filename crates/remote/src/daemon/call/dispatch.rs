@@ -24,10 +24,10 @@ use crate::daemon::call::response::{Responder, Response};
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::lock_gate::{self, GatedObject};
 use crate::daemon::locks::methods;
+use crate::daemon::registry::RegisteredObject;
 use crate::frames::Frame;
 use crate::object::{
-    Answer, AnswerBudget, CallResult, Context, Object, Operation, Request, RequestMemory,
-    StartCheck,
+    Answer, AnswerBudget, CallResult, Context, Operation, Request, RequestMemory, StartCheck,
 };
 use crate::session::Session;
 
@@ -261,7 +261,7 @@ struct Invocation {
     id: String,
     /// The member that is called, for logs and errors.
     member: String,
-    object: Arc<dyn Object>,
+    object: Arc<RegisteredObject>,
     has_lock: bool,
     /// Whether it calls one of the lock's own methods, breaks a lock, or is about the daemon. Such
     /// a call needs no permit: the call that has one may be what hangs.
@@ -386,7 +386,7 @@ async fn begin_oneway(
 ) {
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
     let limited =
-        limited.filter(|_| !call.needs_no_permit).map(|it| (it, Arc::clone(&call.object)));
+        limited.filter(|_| !call.needs_no_permit).map(|it| (it, Arc::clone(&**call.object)));
     let Invocation { id, member, object, has_lock, mut request, .. } = call;
     let begun = object.reports_begin().then(|| request.context.may_start.signal_begin());
     let oneway = OnewayCall::new(shared, session, id, member, note);
