@@ -152,11 +152,8 @@ class Reading:
         )
 
 
-class Watch:
-    """Iterator of a member's samples, from its value now on, until it is closed.
-
-    A daemon that is away is waited for; meanwhile the quality is "no data".
-    """
+class WatchBase:
+    """State of a `Watch`, and what follows from an answer. `aio.AioWatch` shares it."""
 
     def __init__(self, look_up, settings, service, member):
         self._look_up = look_up
@@ -166,6 +163,47 @@ class Watch:
         self._remote = None
         self._closed = False
         self._pause = FIRST_PAUSE
+
+    def _began(self, latest):
+        """The items after an answer of `latest`."""
+        items = self._reading.begin(latest)
+        if self._reading.knows_nothing():
+            self.close()
+            raise LookupError(no_series(self._reading))
+        return items
+
+    def _went_on(self, answer):
+        """The items after an answer of `events`; None where `latest` must be asked for."""
+        items = self._reading.events(answer)
+        if items is not None:
+            self._pause = FIRST_PAUSE
+        return items
+
+    def _failed(self, error):
+        """The items after an error, and the seconds to wait before the next attempt."""
+        if self._closed:
+            return [], 0
+        if self._reading.epoch is None:
+            self.close()
+            raise error
+        self._release()
+        items = self._reading.away(error)
+        if items:
+            return items, 0
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE)
+        return items, pause
+
+    def close(self):
+        """Ends the iteration. Another thread may call it where the client is not asyncio's."""
+        self._closed = True
+        self._release()
+
+
+class Watch(WatchBase):
+    """Iterator of a member's samples, from its value now on, until it is closed.
+
+    A daemon that is away is waited for; meanwhile the quality is "no data".
+    """
 
     def __iter__(self):
         return self
@@ -185,29 +223,16 @@ class Watch:
                     feed_of(self._look_up(reading.service)), self._settings
                 )
             if reading.epoch is not None:
-                items = reading.events(
-                    self._call("events", (reading.after, WAIT), WAIT + ANSWER_TIMEOUT)
-                )
+                asked = ("events", (reading.after, WAIT), WAIT + ANSWER_TIMEOUT)
+                items = self._went_on(self._call(*asked))
                 if items is not None:
-                    self._pause = FIRST_PAUSE
                     return items
-            items = reading.begin(self._call("latest", (), ANSWER_TIMEOUT))
+            latest = self._call("latest", (), ANSWER_TIMEOUT)
         except AWAY as error:
-            if self._closed:
-                return []
-            if reading.epoch is None:
-                self.close()
-                raise
-            self._release()
-            items = reading.away(error)
-            if not items:
-                time.sleep(self._pause)
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            items, pause = self._failed(error)
+            time.sleep(pause)
             return items
-        if reading.knows_nothing():
-            self.close()
-            raise LookupError(no_series(reading))
-        return items
+        return self._began(latest)
 
     def _call(self, method, args, timeout):
         return self._remote.call(method, args, None, 0, timeout)
@@ -216,11 +241,6 @@ class Watch:
         remote, self._remote = self._remote, None
         if remote is not None:
             remote.pool.close()
-
-    def close(self):
-        """Ends the iteration. Another thread may call it."""
-        self._closed = True
-        self._release()
 
     def __enter__(self):
         return self

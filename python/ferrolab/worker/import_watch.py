@@ -3,12 +3,10 @@
 Most drivers never import what these wait for, so nothing is imported for them.
 """
 
-import importlib.abc
-import importlib.util
 import sys
 
 
-class _Watcher(importlib.abc.MetaPathFinder):
+class _Watcher:
     """Waits for the import of one module."""
 
     def __init__(self, name, function):
@@ -20,6 +18,8 @@ class _Watcher(importlib.abc.MetaPathFinder):
         if fullname != self._name or self not in sys.meta_path:
             return None
         sys.meta_path.remove(self)
+        import importlib.util
+
         spec = importlib.util.find_spec(fullname)
         loader = getattr(spec, "loader", None)
         if loader is None or isinstance(loader, type):

@@ -2,30 +2,12 @@
 
 import asyncio
 
-from ..watch import (
-    ANSWER_TIMEOUT,
-    AWAY,
-    FIRST_PAUSE,
-    LONGEST_PAUSE,
-    WAIT,
-    Reading,
-    feed_of,
-    no_series,
-)
+from ..watch import ANSWER_TIMEOUT, AWAY, WAIT, WatchBase, feed_of
 from .remote import AioRemote
 
 
-class AioWatch:
+class AioWatch(WatchBase):
     """The same as `Watch`, for `async for`."""
-
-    def __init__(self, look_up, settings, service, member):
-        self._look_up = look_up
-        self._settings = settings
-        self._reading = Reading(service, member)
-        self._items = []
-        self._remote = None
-        self._closed = False
-        self._pause = FIRST_PAUSE
 
     def __aiter__(self):
         return self
@@ -45,29 +27,16 @@ class AioWatch:
                 found = await loop.run_in_executor(None, self._look_up, reading.service)
                 self._remote = AioRemote(feed_of(found), self._settings, None)
             if reading.epoch is not None:
-                items = reading.events(
-                    await self._call("events", (reading.after, WAIT), WAIT + ANSWER_TIMEOUT)
-                )
+                asked = ("events", (reading.after, WAIT), WAIT + ANSWER_TIMEOUT)
+                items = self._went_on(await self._call(*asked))
                 if items is not None:
-                    self._pause = FIRST_PAUSE
                     return items
-            items = reading.begin(await self._call("latest", (), ANSWER_TIMEOUT))
+            latest = await self._call("latest", (), ANSWER_TIMEOUT)
         except AWAY as error:
-            if self._closed:
-                return []
-            if reading.epoch is None:
-                self.close()
-                raise
-            self._release()
-            items = reading.away(error)
-            if not items:
-                await asyncio.sleep(self._pause)
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            items, pause = self._failed(error)
+            await asyncio.sleep(pause)
             return items
-        if reading.knows_nothing():
-            self.close()
-            raise LookupError(no_series(reading))
-        return items
+        return self._began(latest)
 
     async def _call(self, method, args, timeout):
         return await self._remote.call(method, args, None, timeout)
@@ -76,11 +45,6 @@ class AioWatch:
         remote, self._remote = self._remote, None
         if remote is not None:
             remote.close()
-
-    def close(self):
-        """Ends the iteration."""
-        self._closed = True
-        self._release()
 
     async def __aenter__(self):
         return self
