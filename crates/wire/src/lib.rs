@@ -128,6 +128,7 @@ mod limits;
 pub mod marshal;
 pub mod message;
 mod msgpack;
+pub mod name_pattern;
 mod number;
 pub mod packed;
 mod printable;

@@ -5,7 +5,6 @@
 //! is a comparison. The greatest role of all lines that apply counts; nothing takes a role away.
 
 mod cache;
-mod pattern;
 mod rules;
 
 #[cfg(test)]
@@ -16,7 +15,6 @@ use std::fmt;
 use wire::exception::Exception;
 
 pub(crate) use cache::AccessCache;
-pub use pattern::Pattern;
 pub use rules::{AccessGrant, AccessObject, AccessRules, Basis, Explanation, Rights, Who};
 
 /// A role: each may do what the one before may, and more. No role is `Option::None`.

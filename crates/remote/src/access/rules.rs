@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::pattern::Pattern;
+use wire::name_pattern::NamePattern;
+
 use super::{AccessCaller, AccessKind, Decision, Role};
 
 /// People that a grant names.
@@ -36,7 +37,7 @@ pub struct AccessGrant {
     /// Its people; one is enough.
     pub who: Vec<Who>,
     /// Patterns of services; one is enough.
-    what: Vec<Pattern>,
+    what: Vec<NamePattern>,
     /// The role.
     pub role: Role,
     /// The only members that it is for; all if empty. After the path of a part and a dot where it
@@ -49,7 +50,7 @@ pub struct AccessGrant {
 impl AccessGrant {
     /// A grant without conditions, for services that match one of the patterns.
     pub fn new(who: Vec<Who>, what: &[impl AsRef<str>], role: Role) -> Self {
-        let what = what.iter().map(|pattern| Pattern::new(pattern.as_ref())).collect();
+        let what = what.iter().map(|pattern| NamePattern::new(pattern.as_ref())).collect();
         AccessGrant { who, what, role, members: Vec::new(), with_lock: false }
     }
 }

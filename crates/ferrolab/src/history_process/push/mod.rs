@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use history::{Range, Sample, SeriesKey, Store, StoreError};
 use lab_config::{Push, Secret};
-use remote::access::Pattern;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
+use wire::name_pattern::NamePattern;
 
 use crate::history_process::recorder::Recorder;
 use crate::http_client::{Post, PostError, host_of};
@@ -42,7 +42,7 @@ pub(super) struct PushTroubles(Arc<Mutex<Vec<Option<String>>>>);
 /// A target and how far it is.
 struct PushTarget {
     push: Push,
-    patterns: Vec<Pattern>,
+    patterns: Vec<NamePattern>,
     /// Its host, for people.
     host: String,
     store: Arc<Store>,
@@ -111,7 +111,7 @@ impl PushTarget {
         let (cursors, is_new) = Cursors::load(folder, &push.url.0);
         PushTarget {
             host: host_of(&push.url.0, "the address of `push`"),
-            patterns: push.patterns.iter().map(|pattern| Pattern::new(pattern)).collect(),
+            patterns: push.patterns.iter().map(|pattern| NamePattern::new(pattern)).collect(),
             push,
             store,
             cursors,

@@ -2,20 +2,20 @@
 
 /// A pattern, split at its stars.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
+pub struct NamePattern {
     first: String,
     /// The texts after each star, the last one apart; `None` for a pattern without a star.
     rest: Option<(Vec<String>, String)>,
 }
 
-impl Pattern {
+impl NamePattern {
     /// The pattern of a text.
     pub fn new(text: &str) -> Self {
         let mut parts = text.split('*').map(str::to_owned);
         let first = parts.next().unwrap_or_default();
         let mut rest: Vec<String> = parts.collect();
         let last = rest.pop();
-        Pattern { first, rest: last.map(|last| (rest, last)) }
+        NamePattern { first, rest: last.map(|last| (rest, last)) }
     }
 
     /// Whether it matches all of a name. Linear: each text between stars is taken where it comes
@@ -57,7 +57,7 @@ mod tests {
             ("", "a", false),
             ("é*", "éa", true),
         ] {
-            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} {name}");
+            assert_eq!(NamePattern::new(pattern).matches(name), expected, "{pattern} {name}");
         }
     }
 }
