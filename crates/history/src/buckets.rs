@@ -12,7 +12,7 @@ const FARTHEST: i64 = 1 << 60;
 /// Point of a curve: the samples of a bucket, or one sample where there are few; without a value,
 /// the beginning of a gap.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct CurvePoint {
     /// Microseconds since 1970: of the sample, or of the beginning of the bucket.
     pub time: i64,
     /// The least number; `None` in a gap, and for texts.
@@ -27,17 +27,17 @@ pub struct Row {
     pub quality: Quality,
 }
 
-impl Row {
+impl CurvePoint {
     pub(crate) fn gap(time: i64, quality: Quality) -> Self {
         let (minimum, maximum, mean) = (None, None, None);
-        Row { time, minimum, maximum, mean, last: Reading::Nothing, quality }
+        CurvePoint { time, minimum, maximum, mean, last: Reading::Nothing, quality }
     }
 
     pub(crate) fn of(sample: &Sample) -> Self {
         let number = sample.reading.number();
         let (minimum, maximum, mean) = (number, number, number);
         let Sample { time, reading, quality } = sample.clone();
-        Row { time, minimum, maximum, mean, last: reading, quality }
+        CurvePoint { time, minimum, maximum, mean, last: reading, quality }
     }
 }
 
@@ -114,8 +114,8 @@ impl Buckets {
 
     /// Rows of the buckets that have samples, and of gaps: where a gap begins, or where two samples
     /// are more than `hold` apart.
-    pub(crate) fn into_rows(self, hold: i64) -> Vec<Row> {
-        let mut rows: Vec<Row> = Vec::new();
+    pub(crate) fn into_rows(self, hold: i64) -> Vec<CurvePoint> {
+        let mut rows: Vec<CurvePoint> = Vec::new();
         let mut last: Option<(usize, Bucket)> = None;
         let time = |position: usize| {
             let offset = i64::try_from(position).unwrap_or(i64::MAX).saturating_mul(self.width);
@@ -130,7 +130,7 @@ impl Buckets {
                 return None;
             }
             let quality = if was_gap { bucket.last_quality } else { Quality::NoData };
-            Some(Row::gap(time(before + 1), quality))
+            Some(CurvePoint::gap(time(before + 1), quality))
         };
         for (position, bucket) in self.buckets.into_iter().enumerate() {
             let Some(bucket) = bucket else { continue };
@@ -155,9 +155,9 @@ impl Bucket {
         self.sum += sum;
     }
 
-    fn row(&self, time: i64) -> Row {
+    fn row(&self, time: i64) -> CurvePoint {
         let has_numbers = self.numbers > 0;
-        Row {
+        CurvePoint {
             time,
             minimum: has_numbers.then_some(self.minimum),
             maximum: has_numbers.then_some(self.maximum),
@@ -169,14 +169,14 @@ impl Bucket {
 }
 
 /// Rows of single samples, and of gaps where two are more than `hold` apart.
-pub(crate) fn exact_rows(samples: &[Sample], end: i64, hold: i64) -> Vec<Row> {
+pub(crate) fn exact_rows(samples: &[Sample], end: i64, hold: i64) -> Vec<CurvePoint> {
     let mut rows = Vec::with_capacity(samples.len());
     for (index, sample) in samples.iter().enumerate() {
-        rows.push(Row::of(sample));
+        rows.push(CurvePoint::of(sample));
         let next = samples.get(index + 1).map_or(end, |next| next.time);
         let is_apart = next.saturating_sub(sample.time) > hold;
         if is_apart && sample.reading != Reading::Nothing {
-            rows.push(Row::gap(sample.time.saturating_add(hold), Quality::NoData));
+            rows.push(CurvePoint::gap(sample.time.saturating_add(hold), Quality::NoData));
         }
     }
     rows
@@ -190,8 +190,8 @@ mod tests {
         Sample { time, reading: Reading::Float(number), quality: Quality::Good }
     }
 
-    fn shown(rows: &[Row]) -> Vec<String> {
-        let one = |row: &Row| match row.mean {
+    fn shown(rows: &[CurvePoint]) -> Vec<String> {
+        let one = |row: &CurvePoint| match row.mean {
             Some(mean) => format!(
                 "{}: {}..{} ~{mean}{}",
                 row.time,

@@ -20,7 +20,7 @@ mod store;
 mod unsealed;
 mod writer;
 
-pub use buckets::Row;
+pub use buckets::CurvePoint;
 pub use newer::Newer;
 pub use query::{MAX_POINTS, Page, Range};
 pub use retention::{Rule, Rules};

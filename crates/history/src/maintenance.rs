@@ -12,7 +12,7 @@ use crate::disk;
 use crate::journal::Journal;
 use crate::sample::Moment;
 use crate::store::{MIN_MERGED, SMALL_CHUNK, Seal, StoreError};
-use crate::unsealed::{Series, chunks};
+use crate::unsealed::{UnsealedSeries, chunks};
 use crate::writer::{Store, Writer};
 
 /// Bytes that a journal grows by before the next one is begun.
@@ -127,7 +127,7 @@ impl Store {
     /// Puts the samples that are due into chunks.
     fn seal(&self, writer: &mut Writer, now: Moment) -> Result<(), StoreError> {
         // A copy, so that batches and queries do not wait for the disk.
-        let due: Vec<(usize, Series, usize)> = {
+        let due: Vec<(usize, UnsealedSeries, usize)> = {
             let unsealed = self.unsealed();
             let due = unsealed.series.iter().enumerate();
             due.map(|(position, series)| (position, series, series.due(now.steady)))

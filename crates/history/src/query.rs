@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::buckets::{Buckets, Row, exact_rows};
+use crate::buckets::{Buckets, CurvePoint, exact_rows};
 use crate::chunk::Summary;
 use crate::sample::{Sample, SeriesKey};
 use crate::store::{ChunkRow, ReadError, SeriesRow, StoreError, View};
@@ -49,7 +49,7 @@ impl Store {
         key: &SeriesKey,
         Range { start, end }: Range,
         points: usize,
-    ) -> Result<Option<Vec<Row>>, StoreError> {
+    ) -> Result<Option<Vec<CurvePoint>>, StoreError> {
         let points = points.clamp(1, MAX_POINTS);
         let hold = self.hold(key);
         let Some(unsealed) = self.unsealed_of(key) else { return Ok(None) };

@@ -13,7 +13,7 @@ const MAX_SPAN: i64 = 600 * 1_000_000;
 
 /// A series and its newest samples.
 #[derive(Clone, Debug)]
-pub(crate) struct Series {
+pub(crate) struct UnsealedSeries {
     pub(crate) key: SeriesKey,
     pub(crate) unit: String,
     /// The daemon that polls it.
@@ -30,7 +30,7 @@ pub(crate) struct Series {
     pub(crate) last: Option<(i64, bool)>,
 }
 
-impl Series {
+impl UnsealedSeries {
     pub(crate) fn next_ordinal(&self) -> u64 {
         self.first_ordinal + self.samples.len() as u64
     }
@@ -64,7 +64,7 @@ impl Series {
 /// All series.
 #[derive(Debug, Default)]
 pub(crate) struct Unsealed {
-    pub(crate) series: Vec<Series>,
+    pub(crate) series: Vec<UnsealedSeries>,
     positions: HashMap<SeriesKey, usize>,
 }
 
@@ -73,7 +73,7 @@ impl Unsealed {
         self.positions.get(key).copied()
     }
 
-    pub(crate) fn get(&self, key: &SeriesKey) -> Option<&Series> {
+    pub(crate) fn get(&self, key: &SeriesKey) -> Option<&UnsealedSeries> {
         self.series.get(self.position(key)?)
     }
 
@@ -82,7 +82,7 @@ impl Unsealed {
         if let Some(position) = self.position(key) {
             return (position, false);
         }
-        self.series.push(Series {
+        self.series.push(UnsealedSeries {
             key: key.clone(),
             unit: String::new(),
             daemon: String::new(),

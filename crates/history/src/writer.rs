@@ -20,7 +20,7 @@ use crate::recovery::Recovered;
 use crate::retention::{RetentionClock, Rules};
 use crate::sample::{Moment, Sample, SeriesKey};
 use crate::store::{Database, ReadError, Readers, StoreError, View};
-use crate::unsealed::{Series, Unsealed};
+use crate::unsealed::{Unsealed, UnsealedSeries};
 
 /// Samples in memory, at most; more come together only where the database takes no chunks.
 const MAX_UNSEALED: usize = 1_000_000;
@@ -296,7 +296,7 @@ impl Store {
         Some((series.first_ordinal, series.samples.clone()))
     }
 
-    pub(crate) fn with_unsealed(&self, look: impl FnMut(&Series)) {
+    pub(crate) fn with_unsealed(&self, look: impl FnMut(&UnsealedSeries)) {
         self.unsealed().series.iter().for_each(look);
     }
 
@@ -353,7 +353,7 @@ impl Writer {
 }
 
 /// The entry by which a journal introduces a series.
-pub(crate) fn introduction(position: usize, series: &Series) -> Entry<'_> {
+pub(crate) fn introduction(position: usize, series: &UnsealedSeries) -> Entry<'_> {
     Entry::Series {
         number: position as u64,
         service: &series.key.service,

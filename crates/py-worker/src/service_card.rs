@@ -16,11 +16,11 @@ pub(crate) struct ServiceCard {
     facts: RwLock<Vec<MemberFacts>>,
     /// Whether there are limits; a call without any looks no further.
     is_limited: AtomicBool,
-    known: RwLock<Known>,
+    known: RwLock<KnownCard>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownCard {
     /// The card without the configuration's facts.
     described: Option<Card>,
     card: Option<Arc<Card>>,
@@ -57,7 +57,7 @@ impl ServiceCard {
         let limits = ValueLimits::of(service, &card, &facts).map(Arc::new);
         drop(facts);
         let is_limited = limits.is_some();
-        let known = Known { described: Some(described), card: Some(Arc::new(card)), limits };
+        let known = KnownCard { described: Some(described), card: Some(Arc::new(card)), limits };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
         self.is_limited.store(is_limited, Ordering::Release);
     }

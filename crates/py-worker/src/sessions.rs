@@ -19,11 +19,11 @@ use crate::run::Run;
 /// The sessions of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    state: Mutex<State>,
+    state: Mutex<SessionsState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct SessionsState {
     slots: HashMap<u64, Slot>,
 }
 
@@ -45,7 +45,7 @@ impl Slot {
 }
 
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SessionsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

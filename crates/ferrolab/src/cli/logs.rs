@@ -206,7 +206,7 @@ fn show(paths: &Paths, arguments: &Show) -> Outcome {
     .into_diagnostic()
     .wrap_err_with(unreadable)?;
     if !found {
-        let mut known = Known::default();
+        let mut known = KnownNames::default();
         log.read(Place::default(), |line| {
             known.see(&line);
             ControlFlow::Continue(())
@@ -336,12 +336,12 @@ fn clean(paths: &Paths, &Clean { yes, json }: &Clean) -> Outcome {
 
 /// The names that the log knows.
 #[derive(Default)]
-struct Known {
+struct KnownNames {
     entries: BTreeSet<String>,
     services: BTreeSet<String>,
 }
 
-impl Known {
+impl KnownNames {
     fn see(&mut self, line: &Line) {
         let entry = line.text("entry");
         let name = entry.split_once(' ').map_or(entry, |(_, name)| name);

@@ -15,7 +15,7 @@
 
 use std::sync::Arc;
 
-use history::{Page, Range, Reading, Row, SeriesKey, SeriesRow, Store, StoreError};
+use history::{CurvePoint, Page, Range, Reading, SeriesKey, SeriesRow, Store, StoreError};
 use lab_config::did_you_mean;
 use remote::{Dict, Exception, Value};
 use serde_json::Value as Json;
@@ -103,7 +103,8 @@ impl HistoryObject {
         let range = self.range(&row, start, end)?;
         let key = SeriesKey::new(&service, &member);
         let rows = store.query(&key, range, points).map_err(failed)?.unwrap_or_default();
-        let column = |value: fn(&Row) -> Value| Value::List(rows.iter().map(value).collect());
+        let column =
+            |value: fn(&CurvePoint) -> Value| Value::List(rows.iter().map(value).collect());
         let number = |number: Option<f64>| number.map_or(Value::None, Value::Float);
         let mut dict = Dict::with_capacity(7);
         dict.insert("unit", row.unit);

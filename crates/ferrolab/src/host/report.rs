@@ -57,7 +57,7 @@ pub(super) struct Reporter {
     uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
-    services: BTreeMap<String, Known>,
+    services: BTreeMap<String, KnownService>,
     /// Warnings that hold for as long as the daemon runs.
     notes: Vec<String>,
     unwell: watch::Receiver<Unwell>,
@@ -69,7 +69,7 @@ pub(super) struct Reporter {
 }
 
 /// A service, as far as it is known without its worker.
-struct Known {
+struct KnownService {
     uri: Uri,
     is_native: bool,
     /// Why the native service could not be made.
@@ -86,7 +86,7 @@ impl Reporter {
         notes: Vec<String>,
         feed: &Feed,
     ) -> Self {
-        let known = |service: &Service| Known {
+        let known = |service: &Service| KnownService {
             uri: daemon.uri_for(&service.name, listener),
             is_native: matches!(service.target, Target::Native(_)),
             error: None,
@@ -401,7 +401,7 @@ async fn alarm_news(receiver: &mut Option<watch::Receiver<Standing>>) {
     }
 }
 
-impl Known {
+impl KnownService {
     fn status(
         &self,
         name: &str,

@@ -90,11 +90,11 @@ pub(super) async fn call(
     let asked = Asked { name, member, query, oneway, id };
     let mut response = match asked.answer(&shared, &visibility).await {
         Ok(text) => (StatusCode::OK, text).into_response(),
-        Err(Failure::Raised(exception)) => {
+        Err(GatewayFailure::Raised(exception)) => {
             let text = encoded(&exception.to_value()).unwrap_or_default();
             (StatusCode::INTERNAL_SERVER_ERROR, text).into_response()
         }
-        Err(Failure::Problem(problem)) => return problem.into_response(),
+        Err(GatewayFailure::Problem(problem)) => return problem.into_response(),
     };
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -113,26 +113,26 @@ struct Asked {
     id: Uuid,
 }
 
-enum Failure {
+enum GatewayFailure {
     /// An exception, which is Pyro5's answer, too.
     Raised(Exception),
     Problem(Problem),
 }
 
-impl From<Problem> for Failure {
+impl From<Problem> for GatewayFailure {
     fn from(problem: Problem) -> Self {
-        Failure::Problem(problem)
+        GatewayFailure::Problem(problem)
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for GatewayFailure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Remote(exception) => Failure::Raised(exception),
+            Error::Remote(exception) => GatewayFailure::Raised(exception),
             Error::Unexposed { .. } => {
-                Failure::Raised(Exception::new("builtins.AttributeError", error.to_string()))
+                GatewayFailure::Raised(Exception::new("builtins.AttributeError", error.to_string()))
             }
-            error => Failure::Problem(Problem::of_call(&error)),
+            error => GatewayFailure::Problem(Problem::of_call(&error)),
         }
     }
 }
@@ -142,12 +142,12 @@ impl Asked {
         self,
         shared: &Arc<Shared>,
         visibility: &Visibility,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, GatewayFailure> {
         let Asked { name, member, query, oneway, id } = self;
         known(shared).await?;
         let Ok(row) = find(shared, visibility, &name) else {
             let text = format!("unknown name: {name}");
-            return Err(Failure::Raised(Exception::new("Pyro5.errors.NamingError", text)));
+            return Err(GatewayFailure::Raised(Exception::new("Pyro5.errors.NamingError", text)));
         };
         let _place = take_place(shared)?;
         let uri = local_uri(shared, &row).await?;
@@ -167,7 +167,10 @@ impl Asked {
         let value = if metadata.attrs.contains(&member) {
             if !query.is_empty() {
                 let text = "attribute lookup can't have query parameters";
-                return Err(Failure::Raised(Exception::new("builtins.AssertionError", text)));
+                return Err(GatewayFailure::Raised(Exception::new(
+                    "builtins.AssertionError",
+                    text,
+                )));
             }
             proxy.get(&member).await?
         } else {
@@ -183,11 +186,13 @@ impl Asked {
     }
 }
 
-fn encoded(value: &Value) -> Result<String, Failure> {
+fn encoded(value: &Value) -> Result<String, GatewayFailure> {
     let mut text = Vec::new();
     let written = Serializer::Json.encode(value, &mut text).map_err(|error| error.to_string());
     let text = written.and_then(|()| String::from_utf8(text).map_err(|error| error.to_string()));
-    text.map_err(|error| Failure::Raised(Exception::new("Pyro5.errors.SerializeError", error)))
+    text.map_err(|error| {
+        GatewayFailure::Raised(Exception::new("Pyro5.errors.SerializeError", error))
+    })
 }
 
 /// Arguments by name: a text, or a list of texts where a name is given several times.

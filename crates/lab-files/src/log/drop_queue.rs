@@ -15,12 +15,12 @@ use std::time::Duration;
 pub struct DropQueue<T> {
     most: usize,
     weigh: fn(&T) -> usize,
-    state: Mutex<State<T>>,
+    state: Mutex<QueueState<T>>,
     news: Condvar,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct QueueState<T> {
     waiting: VecDeque<T>,
     /// Sum of the items' weights.
     weight: usize,
@@ -65,7 +65,7 @@ impl<T> DropQueue<T> {
 
     /// A queue of items that weigh `most` together; the last one may exceed that.
     pub fn weighing(most: usize, weigh: fn(&T) -> usize) -> Self {
-        let state = State {
+        let state = QueueState {
             waiting: VecDeque::new(),
             weight: 0,
             lost: 0,
@@ -93,8 +93,9 @@ impl<T> DropQueue<T> {
     /// Waits for items and takes all. The batch is empty after `longest`; `None` means that the
     /// queue is closed and empty.
     pub fn take(&self, longest: Duration) -> Option<Batch<T>> {
-        let is_idle =
-            |state: &mut State<T>| state.waiting.is_empty() && state.lost == 0 && !state.is_closed;
+        let is_idle = |state: &mut QueueState<T>| {
+            state.waiting.is_empty() && state.lost == 0 && !state.is_closed
+        };
         let waited = self.news.wait_timeout_while(self.state(), longest, is_idle);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.is_closed && state.waiting.is_empty() && state.lost == 0 {
@@ -135,13 +136,13 @@ impl<T> DropQueue<T> {
 
     /// Waits until the reader has processed all items; false after `longest`.
     fn wait_until_over(&self, longest: Duration) -> bool {
-        let is_at_work = |state: &mut State<T>| !state.is_over;
+        let is_at_work = |state: &mut QueueState<T>| !state.is_over;
         let waited = self.news.wait_timeout_while(self.state(), longest, is_at_work);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.is_over
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -110,7 +110,7 @@ impl LogFile {
     /// # Errors
     /// No thread can be started.
     pub fn open(path: &Path, echo: bool, troubles: Troubles) -> io::Result<Self> {
-        let writer = Writer::new(path.to_path_buf(), troubles);
+        let writer = HostLogWriter::new(path.to_path_buf(), troubles);
         let write = move |lines: &DropQueue<_>| write_lines(writer, lines, echo);
         Ok(LogFile { lines: DropQueue::new(BACKLOG).start("log", write)? })
     }
@@ -128,7 +128,7 @@ impl LogFile {
 }
 
 /// Writes lines as they come, for as long as this process lives.
-fn write_lines(mut writer: Writer, lines: &DropQueue<(String, String)>, echo: bool) {
+fn write_lines(mut writer: HostLogWriter, lines: &DropQueue<(String, String)>, echo: bool) {
     while let Some(batch) = lines.take(writer.patience()) {
         writer.recover();
         let mut write_line = |entry: &str, line: &str| {
@@ -153,7 +153,7 @@ fn write_lines(mut writer: Writer, lines: &DropQueue<(String, String)>, echo: bo
 }
 
 /// The file, and what becomes of lines that cannot be written.
-struct Writer {
+struct HostLogWriter {
     path: PathBuf,
     file: RotatedFile,
     troubles: Troubles,
@@ -168,10 +168,10 @@ struct Lost {
     tried: Instant,
 }
 
-impl Writer {
+impl HostLogWriter {
     fn new(path: PathBuf, troubles: Troubles) -> Self {
         let file = RotatedFile::new(&path, FILE_SIZE, FILES_KEPT);
-        Writer { path, file, troubles, lost: None }
+        HostLogWriter { path, file, troubles, lost: None }
     }
 
     /// How long to wait for a line before there is something else to do.

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 
 /// A certificate as scripts get it.
 #[derive(Serialize)]
-struct Row {
+struct CertificateRow {
     file: PathBuf,
     name: String,
     names: Vec<String>,
@@ -35,8 +35,8 @@ struct Row {
 
 #[derive(Serialize)]
 struct Shown {
-    authority: Row,
-    host: Option<Row>,
+    authority: CertificateRow,
+    host: Option<CertificateRow>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -80,11 +80,11 @@ fn read(files: &AuthorityFiles) -> Result<Shown, Report> {
     Ok(Shown { authority: row(files.certificate())?, host })
 }
 
-fn row(file: PathBuf) -> Result<Row, Report> {
+fn row(file: PathBuf) -> Result<CertificateRow, Report> {
     let facts = remote::read_certificate(&file).into_diagnostic()?;
     let expires = Timestamp::try_from(facts.expires).into_diagnostic()?;
     let hex: Vec<String> = facts.sha256.iter().map(|byte| format!("{byte:02X}")).collect();
-    Ok(Row {
+    Ok(CertificateRow {
         file,
         name: facts.common_name.unwrap_or_default(),
         names: facts.names,

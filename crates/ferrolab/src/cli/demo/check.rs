@@ -28,14 +28,14 @@ pub(super) async fn run(port: u16) -> ExitCode {
 
 /// Why the check failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CheckFailure {
     #[error("{0}")]
     Call(#[from] Error),
     #[error("{call} gave {got}, and not {expected}")]
     Unexpected { call: String, got: String, expected: &'static str },
 }
 
-async fn calls(port: u16) -> Result<(), Failure> {
+async fn calls(port: u16) -> Result<(), CheckFailure> {
     let location = Location::Tcp { host: "localhost".into(), port };
     let mut nameserver = NameServer::at(location, Some(TIMEOUT));
     let mut bench = Vec::new();
@@ -74,7 +74,7 @@ impl Caller {
         args: Vec<Value>,
         is_right: impl Fn(&Value) -> bool,
         expected: &'static str,
-    ) -> Result<Value, Failure> {
+    ) -> Result<Value, CheckFailure> {
         let shown: Vec<String> = args.iter().map(ToString::to_string).collect();
         let call = format!("{}.{method}({})", self.name, shown.join(", "));
         let got = self.proxy.call(method, args, Vec::new()).await?;
@@ -82,11 +82,11 @@ impl Caller {
         if is_right(&got) {
             return Ok(got);
         }
-        Err(Failure::Unexpected { call, got: got.to_string(), expected })
+        Err(CheckFailure::Unexpected { call, got: got.to_string(), expected })
     }
 
     /// Sets a property, and checks that it reads as it was set.
-    async fn set(&mut self, property: &str, value: Value) -> Result<(), Failure> {
+    async fn set(&mut self, property: &str, value: Value) -> Result<(), CheckFailure> {
         self.proxy.set(property, value.clone()).await?;
         let got = self.proxy.get(property).await?;
         let call = format!("{}.{property}", self.name);
@@ -94,7 +94,7 @@ impl Caller {
         if got == value {
             return Ok(());
         }
-        Err(Failure::Unexpected { call, got: got.to_string(), expected: "what it was set to" })
+        Err(CheckFailure::Unexpected { call, got: got.to_string(), expected: "what it was set to" })
     }
 }
 

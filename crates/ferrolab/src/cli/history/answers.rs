@@ -22,7 +22,7 @@ pub(super) struct SeriesName {
 
 /// A recorded series.
 #[derive(Clone, Debug)]
-pub(super) struct Series {
+pub(super) struct RecordedSeries {
     pub(super) name: SeriesName,
     pub(super) unit: String,
     pub(super) daemon: String,
@@ -80,13 +80,13 @@ impl Client {
     }
 
     /// All that is recorded.
-    pub(super) async fn series(&mut self) -> Result<Vec<Series>, Report> {
+    pub(super) async fn series(&mut self) -> Result<Vec<RecordedSeries>, Report> {
         let answer = self.ask("series", Vec::new()).await?;
         let rows = answer.as_list().ok_or_else(bad_answer)?.iter();
         let rows = rows.map(|row| {
             let row = row.as_dict()?;
             let name = SeriesName { service: text(row, "service")?, member: text(row, "member")? };
-            Some(Series {
+            Some(RecordedSeries {
                 name,
                 unit: text(row, "unit").unwrap_or_default(),
                 daemon: text(row, "daemon").unwrap_or_default(),

@@ -115,7 +115,7 @@ fn hours_before(until: Option<Timestamp>) -> Timestamp {
 }
 
 /// Prints what is recorded.
-fn list(series: &[answers::Series], as_json: bool) -> Outcome {
+fn list(series: &[answers::RecordedSeries], as_json: bool) -> Outcome {
     if as_json {
         let rows = series.iter().map(|row| {
             json!({

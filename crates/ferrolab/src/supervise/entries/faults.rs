@@ -86,7 +86,7 @@ fn event_of_disk(text: &str) -> &'static str {
 
 /// The state of something that can fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
+enum FaultState {
     Well,
     /// The event, and the fault in a sentence.
     Faulty(&'static str, String),
@@ -94,8 +94,8 @@ enum State {
 
 /// The known states, by subject and what is at fault.
 #[derive(Debug, Default)]
-struct Known {
-    states: BTreeMap<(String, String), State>,
+struct KnownFaults {
+    states: BTreeMap<(String, String), FaultState>,
     restarts: BTreeMap<String, u32>,
 }
 
@@ -106,7 +106,7 @@ pub(super) async fn watch(
     notifier: Notifier,
     Past { incidents, death, mut from_log }: Past,
 ) {
-    let (mut known, mut limit) = (Known::default(), RateLimit::default());
+    let (mut known, mut limit) = (KnownFaults::default(), RateLimit::default());
     let mut alarms = KnownAlarms::default();
     let mut changes = keeper.watch();
     if let Some(text) = death {
@@ -141,7 +141,7 @@ pub(super) async fn watch(
     }
 }
 
-impl Known {
+impl KnownFaults {
     /// The faults and ends of faults since the last look; and crashes that are over.
     fn update(
         &mut self,
@@ -152,7 +152,7 @@ impl Known {
         let mut now = BTreeMap::new();
         for entry in entries {
             let key = (entry.id.clone(), String::new());
-            let was_faulty = matches!(self.states.get(&key), Some(State::Faulty(..)));
+            let was_faulty = matches!(self.states.get(&key), Some(FaultState::Faulty(..)));
             if entry.phase == EntryPhase::Running {
                 let before = self.restarts.insert(entry.id.clone(), entry.restarts).unwrap_or(0);
                 let healed = Notification {
@@ -171,7 +171,7 @@ impl Known {
                 let ChildReport { services, warning, .. } = ChildReport::read(&entry.detail);
                 // Its warnings are about its disk and its files.
                 if let Some(text) = warning.filter(|_| entry.id == EntryKind::Process.id(HISTORY)) {
-                    let fault = State::Faulty(event_of_disk(&text), text.clone());
+                    let fault = FaultState::Faulty(event_of_disk(&text), text.clone());
                     now.insert((entry.id.clone(), text), fault);
                 }
                 now.extend(services.into_iter().filter_map(|(name, report)| {
@@ -185,26 +185,30 @@ impl Known {
         let told = troubles.iter().filter(|text| !text.starts_with("notifications to "));
         now.extend(told.map(|text| {
             let event = event_of_disk(text);
-            (("this host".to_owned(), text.clone()), State::Faulty(event, text.clone()))
+            (("this host".to_owned(), text.clone()), FaultState::Faulty(event, text.clone()))
         }));
         for (key, state) in &now {
             let before = self.states.get(key);
             let notification = match (before, state) {
-                (Some(State::Faulty(..)), State::Well) => {
+                (Some(FaultState::Faulty(..)), FaultState::Well) => {
                     let text = "it is well again".to_owned();
                     Some(Notification { event: "recovered", subject: key.0.clone(), text })
                 }
                 // The words of a fault may change with each attempt.
-                (Some(State::Faulty(known, _)), State::Faulty(event, _)) if known == event => None,
-                (_, State::Faulty(event, text)) => {
+                (Some(FaultState::Faulty(known, _)), FaultState::Faulty(event, _))
+                    if known == event =>
+                {
+                    None
+                }
+                (_, FaultState::Faulty(event, text)) => {
                     Some(Notification { event, subject: key.0.clone(), text: text.clone() })
                 }
-                (_, State::Well) => None,
+                (_, FaultState::Well) => None,
             };
             found.extend(notification);
         }
-        let ended = |((subject, what), state): (&(String, String), &State)| {
-            let is_over = matches!(state, State::Faulty(..)) && !what.is_empty();
+        let ended = |((subject, what), state): (&(String, String), &FaultState)| {
+            let is_over = matches!(state, FaultState::Faulty(..)) && !what.is_empty();
             (is_over && !now.contains_key(&(subject.clone(), what.clone()))).then(|| Notification {
                 event: "recovered",
                 subject: subject.clone(),
@@ -225,15 +229,15 @@ impl Known {
     }
 }
 
-fn state_of(entry: &EntryStatus) -> Option<State> {
+fn state_of(entry: &EntryStatus) -> Option<FaultState> {
     let error = || entry.error.clone().unwrap_or_else(|| "it does not say why".to_owned());
     match entry.phase {
-        EntryPhase::Running => Some(State::Well),
-        EntryPhase::Failed => Some(State::Faulty(
+        EntryPhase::Running => Some(FaultState::Well),
+        EntryPhase::Failed => Some(FaultState::Faulty(
             "given_up",
             format!("it crashed too often and was given up: {}", error()),
         )),
-        EntryPhase::Restarting => Some(State::Faulty(
+        EntryPhase::Restarting => Some(FaultState::Faulty(
             "daemon_died",
             format!("it died and will be started again: {}", error()),
         )),
@@ -241,13 +245,13 @@ fn state_of(entry: &EntryStatus) -> Option<State> {
     }
 }
 
-fn service_state(status: &str, error: Option<String>) -> Option<State> {
+fn service_state(status: &str, error: Option<String>) -> Option<FaultState> {
     let fault = |event| {
         let error = error.unwrap_or_else(|| "it does not say why".to_owned());
-        Some(State::Faulty(event, format!("it is {status}: {error}")))
+        Some(FaultState::Faulty(event, format!("it is {status}: {error}")))
     };
     match status {
-        "running" => Some(State::Well),
+        "running" => Some(FaultState::Well),
         "failed" => fault("service_failed"),
         "unwell" => fault("service_unwell"),
         "hangs" => fault("service_hangs"),
@@ -291,7 +295,7 @@ mod tests {
             (entry(EntryPhase::Running, 0, "running"), vec![full], vec!["disk_full this host"]),
             (entry(EntryPhase::Running, 0, "running"), vec![], vec!["recovered this host"]),
         ];
-        let mut known = Known::default();
+        let mut known = KnownFaults::default();
         for (number, (entry, troubles, expected)) in steps.into_iter().enumerate() {
             let (found, _) = known.update(&[entry], &troubles);
             let told = found.iter();

@@ -19,7 +19,7 @@ use remote::{LockLog, LockRecord};
 pub use history::read;
 pub use line::Line;
 use line::{PREFIX, SUFFIX};
-use writer::Writer;
+use writer::LockLogWriter;
 
 use crate::log::drop_queue::{DropQueue, Flush};
 
@@ -39,7 +39,7 @@ pub fn file(log_dir: &Path, daemon: &str) -> PathBuf {
 /// No thread can be started.
 pub fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush<Line>)> {
     let daemon = daemon.to_owned();
-    let writer = Writer::new(path, &daemon, first);
+    let writer = LockLogWriter::new(path, &daemon, first);
     let lines = DropQueue::new(BACKLOG).start("lock-log", move |lines| writer.run(lines))?;
     lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
     let flush = Flush { queue: Arc::clone(&lines), longest: FLUSHING };

@@ -21,7 +21,7 @@ const LINES: Allowance = Allowance { burst: 5000.0, rate: 50.0 };
 /// Lines about broken locks of one owner.
 const BREAKS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 0.1 };
 
-pub(super) struct Writer {
+pub(super) struct LockLogWriter {
     file: RotatedFile,
     breaks: RotatedFile,
     daemon: String,
@@ -35,12 +35,12 @@ pub(super) struct Writer {
     is_torn: bool,
 }
 
-impl Writer {
+impl LockLogWriter {
     /// Writes to the file at `path` and to the one of broken locks beside it.
     pub(super) fn new(path: &Path, daemon: &str, first: u64) -> Self {
         let file = RotatedFile::new(path, FILE_SIZE, FILES_KEPT);
         let breaks = RotatedFile::new(&breaks_file(path), FILE_SIZE, FILES_KEPT);
-        Writer {
+        LockLogWriter {
             file,
             breaks,
             daemon: daemon.to_owned(),
