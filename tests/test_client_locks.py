@@ -8,7 +8,6 @@ import threading
 
 import ferrolab
 import pytest
-from ferrolab.client import keeper
 from harness import NEVER, pyrolab_daemon, wait_for
 from harness.clients import interrupted_by_alarm
 from harness.lab import TESTS, interpreter
@@ -135,7 +134,7 @@ def test_a_lock_at_the_end_of_python(lab, monkeypatch):
     def refuse(_):
         raise RuntimeError("can't create new thread at interpreter shutdown")
 
-    monkeypatch.setattr("ferrolab.client.keeper._keeper", type(keeper._keeper)())
+    monkeypatch.setattr("ferrolab.client.keeper._keepers", {})
     monkeypatch.setattr("threading.Thread.start", refuse)
     with lab["lab.laser"].locked():
         assert lab["lab.laser"].move(1)

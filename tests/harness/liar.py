@@ -81,7 +81,8 @@ class Liar:
     def _read(self, sock):
         head = self._exactly(sock, HEADER.size)
         fields = HEADER.unpack(head)
-        return fields[5], self._exactly(sock, fields[6] + fields[7])
+        # The size of the payload, and that of the annotations before it.
+        return fields[5], self._exactly(sock, fields[6] + fields[7])[fields[7] :]
 
     @staticmethod
     def _exactly(sock, size):

@@ -83,6 +83,9 @@ bitflags::bitflags! {
         const KEEPSERIALIZED = 1 << 5;
         /// The header has a correlation id.
         const CORR_ID = 1 << 6;
+        /// The call has not begun by the deadline that its caller gave, and will not: an answer to
+        /// Ferrolab's clients.
+        const NOT_BEGUN = 1 << 13;
         /// The caller knows arrays as packed bytes: what Ferrolab's client says to daemons that
         /// announce arrays in the handshake. Only with marshal.
         const ARRAYS = 1 << 14;

@@ -31,6 +31,8 @@ def read_value(answer, connection):
             ) from error
     if flags & message.EXCEPTION:
         if isinstance(value, BaseException):
+            if flags & message.NOT_BEGUN and isinstance(value, CommunicationError):
+                value.outcome = NOT_STARTED
             raise value
         raise ProtocolError(
             "the server sent an exception that is none: {!r}".format(value), outcome=RAN

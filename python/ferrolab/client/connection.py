@@ -32,6 +32,8 @@ _READ_BYTES = 16 << 10
 _FIRST_BYTES = 1 << 20
 # Requests of this many bytes are sent without being copied to their header.
 _LARGE_BYTES = 64 << 10
+# Bytes of one send of a large request.
+_SEND_BYTES = 1 << 20
 # Seconds without a call after which the next one first looks whether the server is still there.
 _IDLE = 0.05
 
@@ -42,10 +44,6 @@ _HEADER_BYTES = message.HEADER_BYTES
 
 
 _connections = weakref.WeakSet()
-
-
-class _TimeIsUp(BlockingIOError):
-    """The time of a call is up, between two receives or sends of it."""
 
 
 class Connection:
@@ -69,31 +67,29 @@ class Connection:
         self.dropped_streams = []
         self.used_at = monotonic()
         self._limit = message.MAX_HANDSHAKE_BYTES
-        self._armed = None
         _connections.add(self)
         timeout = settings.connect_timeout
         deadline = None if timeout is None else self.used_at + timeout
         tls, handshake = logins.way_to(uri, settings)
         self.sock, self.trusted = transport.open_socket(uri, timeout, tls)
+        self._clock = transport.Clock(self.sock)
         try:
             self._shake_hands(handshake, deadline)
+            self._clock.stop()
         except BaseException as error:
             self.close()
             if isinstance(error, CommunicationError):
                 error.outcome = NOT_STARTED
             raise
         self._limit = settings.max_message
-        self._arm(None)
 
     def _shake_hands(self, handshake, deadline):
         hello = {"handshake": handshake, "object": self.uri.object}
         payload = json.dumps(hello).encode("utf-8")
-        self._arm(None if deadline is None else max(deadline - monotonic(), 0.001))
         expected = (message.CONNECT_OK, message.CONNECT_FAIL)
         try:
-            self.sock.sendall(
-                _header(message.CONNECT, serializers.JSON, 0, 0, len(payload)) + payload
-            )
+            head = _header(message.CONNECT, serializers.JSON, 0, 0, len(payload))
+            self._send((head + payload,), deadline)
             kind, _, number, _, payload = self._receive(expected, 0, deadline)
         except PyroError:
             raise
@@ -132,19 +128,20 @@ class Connection:
         sent = False
         # One block for both: an interrupt between them leaves an answer that nobody reads.
         try:
-            if timeout != self._armed:
-                self._arm(timeout)
-            deadline = None if timeout is None else monotonic() + timeout
-            if len(payload) >= _LARGE_BYTES:
-                self._send_large(head, payload, deadline)
-            elif serializer != arrays.SERIALIZER:
+            deadline = None
+            if timeout is not None:
+                deadline = monotonic() + timeout
+                if self.members.ferrolab and not flags & message.ONEWAY:
+                    head = message.with_deadline(head, timeout)
+            if deadline is None and len(payload) < _LARGE_BYTES and serializer == self.serializer:
                 self.sock.sendall(head + payload)
             else:
-                self.sock.sendall(b"".join([head, *payload.buffers]))
+                self._send_parts(head, payload, deadline)
             sent = True
-            if flags & message.ONEWAY:
-                return None
-            return self._receive(_RESULT, seq, deadline)
+            answer = None if flags & message.ONEWAY else self._receive(_RESULT, seq, deadline)
+            if deadline is not None:
+                self._clock.stop()
+            return answer
         except MessageTooLargeError as error:
             self.close()
             error.outcome = RAN
@@ -154,7 +151,7 @@ class Connection:
             raise
         except OSError as error:
             self.close()
-            if error.errno is None and not isinstance(error, (_TimeIsUp, transport.socket.timeout)):
+            if error.errno is None and not isinstance(error, (transport.TimeIsUp, transport.socket.timeout)):
                 # A signal handler's of the program, which may raise any class.
                 raise
             raise self._failure(error, None if sent else NOT_STARTED) from error
@@ -166,10 +163,12 @@ class Connection:
     def ping(self, timeout):
         """Asks the server for a sign of life."""
         self.seq = seq = (self.seq + 1) & 0xFFFF
+        deadline = monotonic() + timeout
         try:
-            self._arm(timeout)
-            self.sock.sendall(_header(message.PING, message.PING_SERIALIZER, 0, seq, 4) + b"ping")
-            self._receive(message.PING, seq, monotonic() + timeout)
+            head = _header(message.PING, message.PING_SERIALIZER, 0, seq, 4)
+            self._send((head + b"ping",), deadline)
+            self._receive(message.PING, seq, deadline)
+            self._clock.stop()
         except BaseException as error:
             self.close()
             if isinstance(error, OSError) and not isinstance(error, PyroError):
@@ -220,21 +219,28 @@ class Connection:
         self._drop()
         self.busy = threading.Lock()
 
-    def _arm(self, timeout):
-        transport.set_timeout(self.sock, timeout)
-        self._armed = timeout
-
-    def _send_large(self, head, payload, deadline):
+    def _send_parts(self, head, payload, deadline):
+        """Sends a request; a large one is not copied to its header."""
         parts = (payload,) if type(payload) is bytes else payload.buffers
-        for part in (head, *parts):
+        if len(payload) < _LARGE_BYTES:
+            self._send((b"".join([head, *parts]),), deadline)
+        else:
+            self._send((head, *parts), deadline)
+
+    def _send(self, parts, deadline):
+        for part in parts:
             with memoryview(part) as view:
                 sent = 0
                 while sent < len(view):
-                    sent += self.sock.send(view[sent : sent + (1 << 20)])
-                    if deadline is not None and sent < len(view):
-                        self._arm(self._left(deadline))
+                    piece = view[sent : sent + _SEND_BYTES]
+                    if deadline is None:
+                        sent += self.sock.send(piece)
+                    else:
+                        sent += self._clock.send(piece, deadline)
 
     def _receive(self, kind, seq, deadline):
+        if deadline is not None:
+            self._clock.wait_readable(deadline)
         data = self.sock.recv(_READ_BYTES)
         if len(data) < _HEADER_BYTES:
             data = self._complete(data, _HEADER_BYTES, deadline)
@@ -286,7 +292,7 @@ class Connection:
         filled, total = 0, len(view)
         while filled < total:
             if deadline is not None:
-                self._arm(self._left(deadline))
+                self._clock.wait_readable(deadline)
             count = self.sock.recv_into(view[filled:])
             if not count:
                 raise self._closed_error(total)
@@ -310,12 +316,6 @@ class Connection:
         return ConnectionClosedError(
             "{} closed the connection before its answer; the call may have run".format(self.uri)
         )
-
-    def _left(self, deadline):
-        left = deadline - monotonic()
-        if left <= 0:
-            raise _TimeIsUp
-        return left
 
     def _failure(self, error, outcome):
         """The error of a failed send (`not started`) or receive (the outcome is unknown)."""

@@ -5,6 +5,7 @@ A script that has imported Pyro5 as well may catch either library's class: see `
 
 import builtins
 import sys
+from time import monotonic
 
 # The outcomes of a call whose answer is missing.
 NOT_STARTED = "not started"
@@ -75,6 +76,17 @@ class LockError(PyroError):
 
 class LockLost(LockError):
     """The lock of this block is gone: others may have used the instrument since."""
+
+
+def time_left(deadline):
+    """Seconds until a call's deadline; `TimeoutError` where it has passed before the call began."""
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError(
+            "the time of the call was over before it could be sent; it has not started",
+            outcome=NOT_STARTED,
+        )
+    return left
 
 
 _NAMES = {

@@ -1,7 +1,8 @@
-"""The thread that looks after held locks: one for the whole process, while there are any.
+"""The threads that look after held locks: one for each daemon, while it has any.
 
-Without it, a program that makes no call for long would not notice that its connection is gone
-before the daemon has given the lock to others.
+Without them, a program that makes no call for long would not notice that its connection is gone
+before the daemon has given the lock to others. A host that does not answer delays the locks of no
+other one.
 """
 
 import logging
@@ -15,6 +16,8 @@ _INTERVAL = 5.0
 
 
 class _Keeper:
+    """Looks after the locks of one daemon."""
+
     def __init__(self):
         self.locks = []
         self._thread = None
@@ -54,22 +57,34 @@ class _Keeper:
             del locks
 
 
-_keeper = _Keeper()
+# By the daemon's location.
+_keepers = {}
+# A signal handler may take a lock while its thread does.
+_keepers_lock = threading.RLock()
 
 
 def keep(lock):
     """Has a held lock looked after."""
-    _keeper.add(lock)
+    with _keepers_lock:
+        keeper = _keepers.setdefault(lock.location, _Keeper())
+        keeper.add(lock)
 
 
 def let_go(lock):
     """No longer looks after a lock."""
-    _keeper.remove(lock)
+    with _keepers_lock:
+        keeper = _keepers.get(lock.location)
+        if keeper is not None:
+            keeper.remove(lock)
+            if not keeper.locks:
+                # Its thread ends by itself.
+                del _keepers[lock.location]
 
 
 def _start_anew():
-    global _keeper
-    _keeper = _Keeper()
+    global _keepers_lock
+    _keepers.clear()
+    _keepers_lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -74,6 +74,8 @@ class Lock:
         self._connection = self._thread = self._process = None
         self._kept = self._ended = False
         self._outer = None
+        # Where the lock's daemon is.
+        self.location = None
         self.epoch = None
         self.lost = None
 
@@ -153,6 +155,7 @@ class Lock:
         self._connection, self._process, self._ended = connection, os.getpid(), False
         pool.held[self._thread] = self
         if self._kept:
+            self.location = connection.uri.location
             keep(self)
         connection.busy.release()
 

@@ -18,6 +18,8 @@ BATCH = 1 << 3
 ITEM_STREAM = 1 << 4
 # Ferrolab's own: the caller knows arrays as packed bytes.
 ARRAYS = 1 << 14
+# Ferrolab's own, of an answer: the call has not begun by its deadline, and will not.
+NOT_BEGUN = 1 << 13
 # Ferrolab's own: a driver's objects become data by serpent's rules, whatever the serializer.
 SERPENT_RULES = 1 << 15
 
@@ -35,6 +37,13 @@ _MAGIC = 0x4DC5
 _NO_CORRELATION = bytes(16)
 _HEADER = struct.Struct("!4sHBBHHII16sHH")
 _CHUNK = struct.Struct("!4sI")
+# Annotation of a request: how many microseconds it may wait before it begins.
+_DEADLINE = struct.Struct("!4sIQ")
+_DEADLINE_BYTES = struct.pack("!I", _DEADLINE.size)
+# A daemon answers by then that a call has not begun: so much earlier than the client gives up that
+# the answer is there in time. A share of the call's time, and seconds at most.
+_EARLIER_SHARE = 0.1
+_EARLIER_SECONDS = 0.25
 _pack = _HEADER.pack
 _unpack = _HEADER.unpack_from
 
@@ -42,6 +51,14 @@ _unpack = _HEADER.unpack_from
 def header(kind, serializer, flags, seq, size):
     """The header of a message without annotations whose payload has `size` bytes."""
     return _pack(_TAG, _VERSION, kind, serializer, flags, seq, size, 0, _NO_CORRELATION, 0, _MAGIC)
+
+
+def with_deadline(head, seconds):
+    """A header with the annotation that its call is not to begin after so many seconds."""
+    micros = int((seconds - min(seconds * _EARLIER_SHARE, _EARLIER_SECONDS)) * 1e6)
+    # Nine thousand years are enough for a number of 8 bytes.
+    note = _DEADLINE.pack(b"DLIN", 8, min(micros, 1 << 58))
+    return head[:16] + _DEADLINE_BYTES + head[20:] + note
 
 
 def read_header(data, kind, seq, limit):

@@ -4,12 +4,14 @@ A call is made again by itself in two cases only: the service cannot have seen i
 declared safe (`safe=`) and the connection was lost.
 """
 
+from time import monotonic
+
 from . import message
 from .answer import StreamId
 from .card import Card
 from .class_dict import Failure
 from .connection import DAEMON
-from .errors import NOT_STARTED, CommunicationError, TimeoutError
+from .errors import NOT_STARTED, CommunicationError, TimeoutError, time_left
 from .members import Members
 from .plain import SCALARS, plain_args, plain_kwargs
 from .pool import Pool
@@ -73,12 +75,16 @@ class RemoteObject:
                 break
         kwargs = plain_kwargs(kwargs) if kwargs else {}
         again = False
+        deadline = None if timeout is None else monotonic() + timeout
+        left = timeout
         while True:
             pool = self.pool
             connection = None
             try:
-                connection = pool.acquire(timeout)
-                result = connection.call(self.object_id, method, args, kwargs, flags, timeout)
+                connection = pool.acquire(left)
+                if deadline is not None:
+                    left = time_left(deadline)
+                result = connection.call(self.object_id, method, args, kwargs, flags, left)
                 if type(result) is StreamId:
                     connection.spare = False
                     return Stream(connection, result, timeout, pool)

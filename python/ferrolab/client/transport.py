@@ -6,9 +6,11 @@ anybody in between can answer for a host.
 """
 
 import os
+import select
 import socket
 import ssl
 import struct
+from time import monotonic
 
 from .errors import NOT_STARTED, CommunicationError, TimeoutError
 
@@ -17,10 +19,6 @@ _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
 # Milliseconds after which unacknowledged data ends a connection.
 _USER_TIMEOUT_MS = 12_000
 _PEER_CREDENTIALS = struct.Struct("3i")
-# Whether the kernel keeps the time of a blocking socket's calls, as a `struct timeval` says. It
-# costs nothing a call; Python's own timeouts cost a `poll` for each.
-KERNEL_TIMEOUTS = os.name == "posix" and hasattr(socket, "SO_RCVTIMEO")
-
 # Windows does not have it.
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", None)
 
@@ -133,17 +131,65 @@ def is_process_of_this_user(sock):
     return _PEER_CREDENTIALS.unpack(data)[1] == os.getuid()
 
 
-def set_timeout(sock, seconds):
-    """Limits each receive and send of a socket; None waits for ever."""
-    if not KERNEL_TIMEOUTS or isinstance(sock, ssl.SSLSocket):
-        sock.settimeout(seconds)
-        return
-    sock.settimeout(None)
-    # Zero would wait for ever.
-    micros = 0 if seconds is None else max(1, int(seconds * 1e6))
-    value = struct.pack("@ll", *divmod(micros, 1_000_000))
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+class TimeIsUp(BlockingIOError):
+    """The time of a call is up, between two receives or sends of it."""
+
+
+class Clock:
+    """Waits of a blocking socket for its peer, until a deadline.
+
+    Of a plain socket only what has a deadline is waited for, by `poll`, which goes on with the rest
+    of its time after a signal: the kernel's own limit (SO_RCVTIMEO) begins anew with each. TLS, and
+    systems without `poll`, have Python's timeouts, which cost a `poll` for each call.
+    """
+
+    __slots__ = ("_armed", "_reading", "_sock", "_writing")
+
+    def __init__(self, sock):
+        self._sock = sock
+        self._armed = None
+        self._reading = self._writing = None
+        sock.settimeout(None)
+        if hasattr(select, "poll") and _DONT_WAIT and not isinstance(sock, ssl.SSLSocket):
+            self._reading, self._writing = select.poll(), select.poll()
+            self._reading.register(sock, select.POLLIN)
+            self._writing.register(sock, select.POLLOUT)
+
+    @property
+    def is_pythons(self):
+        """Whether the socket itself has a timeout, which is to be set for each call."""
+        return self._reading is None
+
+    def wait_readable(self, deadline):
+        """Waits until there is something to receive; before a receive that has a deadline."""
+        self._wait(self._reading, deadline)
+
+    def send(self, data, deadline):
+        """Sends a part of the bytes, and returns their number."""
+        if self._writing is None:
+            self._wait(None, deadline)
+            return self._sock.send(data)
+        try:
+            return self._sock.send(data, _DONT_WAIT)
+        except BlockingIOError:
+            self._wait(self._writing, deadline)
+            return 0
+
+    def stop(self):
+        """Lets a socket with Python's timeouts wait for ever again."""
+        if self._armed is not None:
+            self._armed = None
+            self._sock.settimeout(None)
+
+    def _wait(self, poll, deadline):
+        left = deadline - monotonic()
+        if left <= 0:
+            raise TimeIsUp
+        if poll is None:
+            self._armed = left
+            self._sock.settimeout(left)
+        elif not poll.poll(left * 1000):
+            raise TimeIsUp
 
 
 def is_closed(sock):

@@ -62,6 +62,8 @@ class AioConnection(asyncio.Protocol):
         if type(payload) is not bytes:
             serializer, parts = arrays.SERIALIZER, payload.buffers
         head = message.header(message.INVOKE, serializer, flags | self.flags, seq, len(payload))
+        if timeout is not None and self.members.ferrolab and not flags & message.ONEWAY:
+            head = message.with_deadline(head, timeout)
         # Copies arrays: the event loop may send them when the program has changed them.
         data = b"".join((head, *parts))
         if self.closed:

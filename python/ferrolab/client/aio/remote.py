@@ -6,12 +6,19 @@
 
 import asyncio
 import weakref
+from time import monotonic
 
 from .. import message
 from ..answer import StreamId
 from ..class_dict import Failure
 from ..connection import DAEMON
-from ..errors import NOT_STARTED, CommunicationError, ConnectionClosedError, TimeoutError
+from ..errors import (
+    NOT_STARTED,
+    CommunicationError,
+    ConnectionClosedError,
+    TimeoutError,
+    time_left,
+)
 from ..plain import plain_args, plain_kwargs
 from ..proxy import uri_resolver
 from ..settings import Settings, check_seconds
@@ -63,13 +70,17 @@ class AioRemote:
         args, kwargs = plain_args(args), plain_kwargs(kwargs) if kwargs else {}
         timeout = timeout or self.settings.timeout
         again = False
+        deadline = None if timeout is None else monotonic() + timeout
+        left = timeout
         while True:
             pool = self.pool
-            connection = await pool.acquire(timeout)
+            connection = await pool.acquire(left)
             taken = False
             try:
+                if deadline is not None:
+                    left = time_left(deadline)
                 flags = message.ONEWAY if method in connection.members.oneway else 0
-                result = await connection.call(self.object_id, method, args, kwargs, flags, timeout)
+                result = await connection.call(self.object_id, method, args, kwargs, flags, left)
                 if type(result) is StreamId:
                     turn = pool.take_out()
                     taken = turn is None

@@ -16,6 +16,7 @@ use crate::current_call::{CallAction, CallForm, CallInProgress, CallKind, CallPh
 use crate::daemon::Shared;
 use crate::daemon::call::access;
 use crate::daemon::call::daemon_object;
+use crate::daemon::call::deadline::{self, Deadline};
 use crate::daemon::call::decode::{self, After, Decoded};
 use crate::daemon::call::limited::{self, LimitedCall};
 use crate::daemon::call::log_call;
@@ -97,12 +98,13 @@ pub(crate) async fn answer(
         flags: frame.header.flags,
         seq: frame.header.seq,
         correlation_id: responder.correlation_id,
-        annotations: decode::owned(&frame.body.annotations),
+        annotations: deadline::without(&frame.body.annotations),
         may_start: StartCheck::default(),
         no_instance: None,
         request_memory: request_memory.map(RequestMemory::new),
         answer_budget: (!is_oneway).then(|| Arc::clone(answers) as Arc<dyn AnswerBudget>),
     };
+    let deadline = Deadline::of(&frame.body.annotations);
     drop(frame);
     let call = match find_object(shared, caller, decoded, context) {
         Ok(call) => call,
@@ -128,11 +130,25 @@ pub(crate) async fn answer(
     }
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
     let limited = limited.filter(|_| !call.needs_no_permit);
+    let mut early = None;
+    if let Some(deadline) = deadline.filter(|_| !is_oneway && !call.needs_no_permit) {
+        // Boxed, so that calls without a deadline are no larger for it.
+        let taking = Box::pin(take_any_permit(shared, caller, &call, limited.as_ref()));
+        early = deadline.limit(taking).await;
+        if early.is_none() {
+            let exception = deadline.exception(&call.id, &call.member);
+            return responder.not_begun(exception, &call.id, &call.member, out);
+        }
+    }
     let (mut result, id, member) = if let Some(limited) = limited {
         // Boxed, so that calls without a limit are no larger for it.
-        Box::pin(call_within(shared, caller, call, limited)).await
+        Box::pin(call_within(shared, caller, call, limited, early)).await
     } else {
-        let permit = match take_permit(shared, caller, &call).await {
+        let permit = match early {
+            Some(taken) => taken,
+            None => take_permit(shared, caller, &call).await,
+        };
+        let permit = match permit {
             Ok(permit) => permit,
             Err(refused) if is_oneway => {
                 let note = OnewayNote::new(shared, session, &current, &responder.header);
@@ -196,18 +212,37 @@ async fn take_permit(
     }
 }
 
+/// Waits for the permit of a call with or without a time limit; errors as for these.
+async fn take_any_permit(
+    shared: &Shared,
+    caller: &Caller,
+    call: &Invocation,
+    limited: Option<&LimitedCall>,
+) -> Result<CallPermit, Exception> {
+    match limited {
+        Some(limited) => limited.take_permit(shared, Some(&caller.client)).await,
+        None => take_permit(shared, caller, call).await,
+    }
+}
+
 /// Carries out a call that may take so long; then the result, and the names of object and member.
+/// A call with a deadline has its permit already.
 async fn call_within(
     shared: &Arc<Shared>,
     caller: &Caller,
     call: Invocation,
     limited: LimitedCall,
+    early: Option<Result<CallPermit, Exception>>,
 ) -> (CallResult, String, String) {
     let session = &caller.session;
     let (id, member) = (call.id.clone(), call.member.clone());
     // A oneway call is carried out though its client has gone.
     let client = Some(&caller.client).filter(|_| !call.request.context.is_oneway());
-    let result = match limited.take_permit(shared, client).await {
+    let permit = match early {
+        Some(taken) => taken,
+        None => limited.take_permit(shared, client).await,
+    };
+    let result = match permit {
         Err(exception) => Err(exception),
         Ok(permit) => {
             call.set_running(session);

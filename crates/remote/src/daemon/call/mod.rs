@@ -3,6 +3,7 @@
 mod access;
 mod argument_text;
 pub(crate) mod daemon_object;
+mod deadline;
 pub(crate) mod decode;
 pub(crate) mod dispatch;
 pub(crate) mod error_place;

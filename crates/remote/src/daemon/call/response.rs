@@ -162,6 +162,27 @@ impl<'a> Responder<'a> {
         method: &str,
         out: &mut Vec<u8>,
     ) -> Response {
+        self.exception_with(Flags::default(), exception, (object, method), out)
+    }
+
+    /// Answers that a call has not begun by its deadline.
+    pub(super) fn not_begun(
+        &self,
+        exception: Exception,
+        object: &str,
+        method: &str,
+        out: &mut Vec<u8>,
+    ) -> Response {
+        self.exception_with(Flags::NOT_BEGUN, exception, (object, method), out)
+    }
+
+    fn exception_with(
+        &self,
+        flags: Flags,
+        exception: Exception,
+        (object, method): (&str, &str),
+        out: &mut Vec<u8>,
+    ) -> Response {
         // Pyro5 closes a connection whose caller tried something forbidden.
         let after = match exception.class.as_str() {
             "Pyro5.errors.SecurityError" => After::Close,
@@ -188,7 +209,7 @@ impl<'a> Responder<'a> {
                 summary,
             ])
         };
-        let raised = self.raise(exception, Flags::default(), &Annotations::new(), out);
+        let raised = self.raise(exception, flags, &Annotations::new(), out);
         self.log(Some(shortened), (object, method), out.len() - before);
         Response::without_memory(match raised {
             After::Close => After::Close,
