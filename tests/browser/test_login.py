@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from harness import free_port, new_lab
 from harness.web import LAB_WITH_USERS, user_token
 
@@ -61,3 +62,26 @@ def test_a_link_logs_a_browser_in_once(tab):
         tab.get_by_role("link", name="lab.supply", exact=True).wait_for()
         tab.evaluate("link => { location.hash = link.split('#')[1] }", lab.run("user", "add", "ada", "--link").stdout.strip())
         tab.locator(".user", has_text="ada").wait_for()
+
+
+def test_a_page_with_https(chromium):
+    with new_lab() as lab:
+        lab.ns_port = free_port()
+        lab.config(LAB_WITH_USERS.replace("web: {port: 0}", "web: {port: 0, ssl: true}"), ns_port=lab.ns_port)
+        lab.up()
+        uri = lab.wait_for_status("processes", "web", "running")["uri"]
+        stranger = chromium.new_page()
+        with pytest.raises(Exception, match="ERR_CERT_AUTHORITY_INVALID"):
+            stranger.goto(uri)
+        stranger.close()
+        context = chromium.new_context(ignore_https_errors=True)
+        tab = context.new_page()
+        tab.goto(uri.replace("https", "http"))
+        assert tab.url.startswith(uri), "HTTP is sent on"
+        tab.goto("about:blank")
+        tab.goto(lab.run("user", "add", "ada", "--link").stdout.strip())
+        tab.locator(".user", has_text="ada").wait_for()
+        tab.wait_for_selector(".connection.good")
+        cookies = context.cookies()
+        assert cookies and all(cookie["secure"] and cookie["httpOnly"] for cookie in cookies)
+        context.close()

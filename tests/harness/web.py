@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import queue
+import ssl
 import subprocess
 import threading
 import urllib.parse
@@ -57,11 +58,13 @@ class Event:
 class Page:
     """The page of a lab, as one browser sees it: it keeps the server's cookie."""
 
-    def __init__(self, uri):
+    def __init__(self, uri, authority=None):
         address = urllib.parse.urlsplit(uri)
         self.host, self.port = address.hostname, address.port
         self.cookie = None
         self.source = None
+        # The certificate that the page is trusted by, where it speaks HTTPS.
+        self.tls = ssl.create_default_context(cafile=authority) if authority else None
 
     @classmethod
     def of(cls, lab):
@@ -69,15 +72,21 @@ class Page:
         return cls(lab.wait_for_status("processes", "web", "running")["uri"])
 
     @classmethod
-    def from_elsewhere(cls, uri):
+    def from_elsewhere(cls, uri, authority=None):
         """A public page as another host sees it: the client's address is not that of the server."""
-        page = cls(uri)
+        page = cls(uri, authority)
         page.source, page.host = (page.host, 0), "127.0.0.1"
         return page
 
+    def connection(self):
+        kind, tls = http.client.HTTPConnection, {}
+        if self.tls:
+            kind, tls = http.client.HTTPSConnection, {"context": self.tls}
+        return kind(self.host, self.port, timeout=NEVER, source_address=self.source, **tls)
+
     def request(self, method, path, body=None, headers=None):
         """Sends a request as it is."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=NEVER, source_address=self.source)
+        connection = self.connection()
         sent = dict(headers or {})
         if self.cookie:
             sent.setdefault("Cookie", self.cookie)
@@ -124,7 +133,7 @@ class Stream:
     """An event stream and what has come from it."""
 
     def __init__(self, page, path, headers):
-        self._connection = http.client.HTTPConnection(page.host, page.port, timeout=NEVER, source_address=page.source)
+        self._connection = page.connection()
         if page.cookie:
             headers.setdefault("Cookie", page.cookie)
         self._connection.request("GET", path, headers=headers)

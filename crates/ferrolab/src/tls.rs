@@ -28,6 +28,28 @@ pub(crate) fn of_port(
     authority: &AuthorityFiles,
     hosts: &[String],
 ) -> Result<Option<ServerTls>, String> {
+    load(keys, authority, hosts, true)
+}
+
+/// TLS of the page's port. Browsers are asked for a certificate only where they must show one: they
+/// would ask people which.
+///
+/// # Errors
+/// As [`of_port`].
+pub(crate) fn of_page(
+    keys: TlsKeys<'_>,
+    authority: &AuthorityFiles,
+    hosts: &[String],
+) -> Result<Option<ServerTls>, String> {
+    load(keys, authority, hosts, keys.requireclientcert)
+}
+
+fn load(
+    keys: TlsKeys<'_>,
+    authority: &AuthorityFiles,
+    hosts: &[String],
+    asks_clients: bool,
+) -> Result<Option<ServerTls>, String> {
     if keys.mode == TlsMode::Off {
         return Ok(None);
     }
@@ -46,6 +68,7 @@ pub(crate) fn of_port(
     let clients = match (keys.requireclientcert, accepted.as_slice()) {
         (true, accepted) => AcceptedClients::Certified(accepted),
         (false, []) => AcceptedClients::All,
+        (false, _) if !asks_clients => AcceptedClients::All,
         (false, accepted) => AcceptedClients::Named(accepted),
     };
     let loaded = ServerTls::load_for(&own_certificate(keys, authority), clients);

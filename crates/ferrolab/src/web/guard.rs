@@ -96,7 +96,7 @@ impl Guard {
     }
 
     /// Whether a Host header names this server: by an address, or by a name of it.
-    fn is_own(&self, host: &str) -> bool {
+    pub(super) fn is_own(&self, host: &str) -> bool {
         let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, _)) => address,
             None => host.split_once(':').map_or(host, |(name, _)| name),

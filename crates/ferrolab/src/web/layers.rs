@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::info;
 
+use super::https::Transport;
 use super::locks::{release_all, take_up};
 use super::login;
 use super::problem::Problem;
@@ -66,15 +67,16 @@ pub(super) async fn attach_session(
     next: Next,
 ) -> Response {
     let address = request.extensions().get::<ClientAddress>().copied();
-    let (mut session, mut origin) = shared.sessions.of(request.headers(), address);
-    if !login::may_use(&session, address) {
-        (session, origin) = shared.sessions.of(&HeaderMap::new(), address);
+    let transport = request.extensions().get().copied().unwrap_or(Transport::Plain);
+    let (mut session, mut origin) = shared.sessions.of(request.headers(), address, transport);
+    if !login::may_use(&session, address, transport) {
+        (session, origin) = shared.sessions.of(&HeaderMap::new(), address, transport);
     }
     if !login::is_good(&shared, &session) {
         shared.sessions.close(&session);
         let left = Arc::clone(&session);
         tokio::spawn(async move { release_all(&left).await });
-        (session, origin) = shared.sessions.of(&HeaderMap::new(), address);
+        (session, origin) = shared.sessions.of(&HeaderMap::new(), address, transport);
     }
     let path = request.uri().path();
     if !request.method().is_safe()
@@ -84,7 +86,8 @@ pub(super) async fn attach_session(
     {
         return Problem::forbidden("read-only", why).into_response();
     }
-    let cookie = (origin == SessionOrigin::New).then(|| shared.sessions.cookie(&session));
+    let cookie =
+        (origin == SessionOrigin::New).then(|| shared.sessions.cookie(&session, transport));
     if origin == SessionOrigin::OfEarlierProcess {
         tokio::spawn(take_up(Arc::clone(&shared), Arc::clone(&session)));
     }

@@ -21,6 +21,7 @@ use serde_json::json;
 use tracing::{info, warn};
 
 use super::body::read_object;
+use super::https::Transport;
 use super::locks::release_all;
 use super::problem::Problem;
 use super::server::ClientAddress;
@@ -38,13 +39,15 @@ const MAX_TOKEN: usize = 4096;
 pub(super) async fn log_in(
     State(shared): State<Arc<Shared>>,
     Extension(ClientAddress { address, .. }): Extension<ClientAddress>,
+    Extension(transport): Extension<Transport>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let mut body = read_object(&shared.bodies, &headers, body).await?;
-    if !address.ip().is_loopback() {
+    if !address.ip().is_loopback() && transport != Transport::Tls {
         let detail = "a login is not accepted over a plain connection from another host: others could \
-                      read it; an SSH tunnel, or a proxy with TLS on the lab's host, leads here";
+                      read it; `web: {ssl: true}`, an SSH tunnel, or a proxy with TLS on the lab's host \
+                      keeps it secret";
         return Err(Problem::forbidden("plain-connection", detail));
     }
     let mut shown = |key| match body.remove(key) {
@@ -73,7 +76,7 @@ pub(super) async fn log_in(
     };
     let session = shared.sessions.open(&user, token);
     let mut response = Json(json!({ "user": &*user })).into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&shared.sessions.cookie(&session)) {
+    if let Ok(cookie) = HeaderValue::from_str(&shared.sessions.cookie(&session, transport)) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     Ok(response)
@@ -123,9 +126,15 @@ async fn token_for_code(
 }
 
 /// Whether a cookie of this session counts at an address. Others could have read one of a login
-/// that has come over the network, as with tokens.
-pub(super) fn may_use(session: &BrowserSession, client: Option<ClientAddress>) -> bool {
-    session.login_token().is_none() || client.is_none_or(|client| client.is_local)
+/// that has come over the network without TLS, as with tokens.
+pub(super) fn may_use(
+    session: &BrowserSession,
+    client: Option<ClientAddress>,
+    transport: Transport,
+) -> bool {
+    session.login_token().is_none()
+        || transport == Transport::Tls
+        || client.is_none_or(|client| client.is_local)
 }
 
 /// Whether the user of a session is still one; a session without a login has none to lose.

@@ -11,6 +11,7 @@ mod gateway;
 mod guard;
 mod held;
 mod history;
+mod https;
 mod lab;
 mod layers;
 mod locks;
@@ -43,11 +44,14 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::access::{self, UserTable};
+use crate::authority::AuthorityFiles;
 use crate::daemon_keys::DaemonKeys;
 use crate::host::address::listen_at;
 use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
+use crate::tls;
 
 use guard::Guard;
+use https::Https;
 use sessions::Sessions;
 use shared::Shared;
 use visibility::VisibilityRules;
@@ -98,6 +102,13 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         log_dir,
         access,
     } = assignment;
+    let named = match &config.host {
+        Host::Public => None,
+        Host::Named(name) => Some(name.clone()),
+    };
+    let hosts: Vec<String> = named.into_iter().chain(config.names.iter().cloned()).collect();
+    let authority = AuthorityFiles::in_folder(access_folder.clone());
+    let port_tls = tls::of_page(config.tls(), &authority, &hosts)?;
     let (listener, moved) = listen_at(&config.host, config.port, &state_file).await?;
     let remote::Location::Tcp { port, .. } = *listener.location() else {
         return Err("the page needs a TCP port".to_owned());
@@ -111,8 +122,9 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
     }
     let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
     let users = UserTable::open(access_folder);
+    let guard = Arc::new(Guard::new(&config.host, &config.names));
     let shared = Arc::new(Shared {
-        guard: Guard::new(&config.host, &config.names),
+        guard: Arc::clone(&guard),
         lab,
         keys,
         access: VisibilityRules::new(access.as_ref(), &users),
@@ -129,15 +141,20 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         streams: Arc::new(Semaphore::new(stream::STREAMS)),
         stopping: stopping.clone(),
     });
-    let uri = Some(link(&config.host, port));
-    // It reads messages.
-    let answered = Some(0);
-    let address = Some(probe);
-    let report = ChildReport { uri, address, warning: moved, answered, ..ChildReport::default() };
+    let report = ChildReport {
+        uri: Some(link(&config.host, port, port_tls.is_some())),
+        address: Some(probe),
+        warning: moved,
+        certificate_expires: tls::expires(port_tls.as_ref()),
+        // It reads messages.
+        answered: Some(0),
+        ..ChildReport::default()
+    };
     lifeline.ready(report.to_json());
     let obeying = obey(lifeline.clone(), Arc::clone(&shared), report);
     let _orders = AbortOnDropHandle::new(tokio::spawn(obeying));
-    server::serve(listener, router::routes(shared), stopping).await;
+    let https = port_tls.map(|tls| Https::new(tls, guard));
+    server::serve(listener, router::routes(shared), https, stopping).await;
     Ok(())
 }
 
@@ -161,14 +178,15 @@ async fn obey(lifeline: Lifeline, shared: Arc<Shared>, report: ChildReport) {
 }
 
 /// The address that people type into a browser.
-fn link(host: &Host, port: u16) -> String {
+fn link(host: &Host, port: u16, is_https: bool) -> String {
     let name = match host {
         Host::Public => remote::public_address().map(|address| address.to_string()),
         Host::Named(name) => Some(name.clone()),
     };
     let name = name.unwrap_or_else(|| "localhost".to_owned());
     let name = if name.contains(':') { format!("[{name}]") } else { name };
-    format!("http://{name}:{port}/")
+    let scheme = if is_https { "https" } else { "http" };
+    format!("{scheme}://{name}:{port}/")
 }
 
 #[cfg(test)]
@@ -182,7 +200,7 @@ mod tests {
             ("::1", "http://[::1]:9092/"),
             ("10.0.0.3", "http://10.0.0.3:9092/"),
         ] {
-            assert_eq!(link(&Host::from(host.to_owned()), 9092), expected);
+            assert_eq!(link(&Host::from(host.to_owned()), 9092, false), expected);
         }
     }
 }

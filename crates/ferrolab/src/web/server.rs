@@ -13,12 +13,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::https::{Https, Transport, begins_with_tls};
 use super::stalled::StalledWrites;
 
 /// Connections at once: a browser has six of a page, and an event stream takes one.
@@ -43,7 +46,12 @@ pub(super) struct ClientAddress {
 }
 
 /// Serves until `stopping`; then running requests have a second.
-pub(super) async fn serve(listener: TcpListener, routes: Router, stopping: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    https: Option<Https>,
+    stopping: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let connections = TaskTracker::new();
     loop {
@@ -55,7 +63,8 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, stopping: Cance
         let Some((accepted, place)) = stopping.run_until_cancelled(accepted).await else { break };
         match accepted {
             Ok((stream, address)) => {
-                let serving = serve_connection(stream, address, routes.clone(), stopping.clone());
+                let (routes, https) = (routes.clone(), https.clone());
+                let serving = serve_connection(stream, address, routes, https, stopping.clone());
                 connections.spawn(async move {
                     serving.await;
                     drop(place);
@@ -77,6 +86,7 @@ async fn serve_connection(
     stream: TcpStream,
     address: SocketAddr,
     routes: Router,
+    https: Option<Https>,
     stopping: CancellationToken,
 ) {
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
@@ -85,10 +95,45 @@ async fn serve_connection(
     let client = ClientAddress { address, is_local };
     // Without it a short answer waits for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
+    let Some(https) = https else {
+        let stream = StalledWrites::new(stream);
+        return serve_http(stream, client, Transport::Plain, routes, stopping).await;
+    };
+    let begins = async {
+        let deadline = Instant::now() + HEAD_TIMEOUT;
+        let is_tls = timeout_at(deadline, begins_with_tls(&stream)).await.ok()?.ok()??;
+        Some((is_tls, deadline))
+    };
+    let Some(Some((is_tls, deadline))) = stopping.run_until_cancelled(begins).await else { return };
+    let stream = StalledWrites::new(stream);
+    if !is_tls {
+        let routes = https.plain.unwrap_or(routes);
+        return serve_http(stream, client, Transport::Plain, routes, stopping).await;
+    }
+    // Boxed, so that connections without TLS are no larger for it.
+    let accepted = Box::pin(timeout_at(deadline, https.tls.accept_client(stream)));
+    match stopping.run_until_cancelled(accepted).await {
+        Some(Ok(Ok((stream, is_certified)))) => {
+            let routes = if is_certified { routes } else { https.uncertified };
+            Box::pin(serve_http(stream, client, Transport::Tls, routes, stopping)).await;
+        }
+        Some(Ok(Err(error))) => debug!(%address, %error, "no TLS with a browser"),
+        Some(Err(_)) | None => {}
+    }
+}
+
+async fn serve_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    client: ClientAddress,
+    transport: Transport,
+    routes: Router,
+    stopping: CancellationToken,
+) {
     let service = TowerToHyperService::new(routes);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(client);
+        request.extensions_mut().insert(transport);
         let answer = hyper::service::Service::call(&service, request);
         async move { Ok::<_, Infallible>(answer.await.unwrap_or_else(|never| match never {})) }
     });
@@ -97,7 +142,7 @@ async fn serve_connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS)
-        .serve_connection(TokioIo::new(StalledWrites::new(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -107,6 +152,6 @@ async fn serve_connection(
         }
     };
     if let Err(error) = ended {
-        debug!(%address, %error, "a browser's connection has ended");
+        debug!(address = %client.address, %error, "a browser's connection has ended");
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::held::HeldLock;
+use super::https::Transport;
 use super::server::ClientAddress;
 
 /// Sessions at once; the one that was unused the longest goes first.
@@ -42,8 +43,8 @@ struct SessionState {
 
 /// All sessions.
 pub(super) struct Sessions {
-    /// Browsers send a cookie to all ports of a host: each lab has its own name.
-    cookie: String,
+    /// Browsers send a cookie to all ports of a host: each lab has its own port in the name.
+    port: u16,
     sessions: Mutex<HashMap<String, Arc<BrowserSession>>>,
 }
 
@@ -133,7 +134,7 @@ impl Drop for Tab {
 
 impl Sessions {
     pub(super) fn new(port: u16) -> Self {
-        Sessions { cookie: format!("ferrolab-{port}"), sessions: Mutex::default() }
+        Sessions { port, sessions: Mutex::default() }
     }
 
     /// The session of a request, a new one where it has none.
@@ -141,8 +142,9 @@ impl Sessions {
         &self,
         headers: &HeaderMap,
         address: Option<ClientAddress>,
+        transport: Transport,
     ) -> (Arc<BrowserSession>, SessionOrigin) {
-        let secret = self.secret_in(headers);
+        let secret = self.secret_in(headers, transport);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = secret.as_ref().and_then(|secret| sessions.get(secret)) {
             known.lock().used = Instant::now();
@@ -183,17 +185,27 @@ impl Sessions {
     }
 
     /// The header that tells a browser its cookie.
-    pub(super) fn cookie(&self, session: &BrowserSession) -> String {
-        format!("{}={}; Path=/; HttpOnly; SameSite=Strict", self.cookie, session.secret)
+    pub(super) fn cookie(&self, session: &BrowserSession, transport: Transport) -> String {
+        let name = self.cookie_name(transport);
+        let secure = if transport == Transport::Tls { "; Secure" } else { "" };
+        format!("{name}={}; Path=/; HttpOnly; SameSite=Strict{secure}", session.secret)
+    }
+
+    /// With TLS, browsers take a name that begins so over TLS only, and from this host only. HTTP
+    /// on the same port has another session.
+    fn cookie_name(&self, transport: Transport) -> String {
+        let prefix = if transport == Transport::Tls { "__Host-" } else { "" };
+        format!("{prefix}ferrolab-{}", self.port)
     }
 
     /// The cookie of a request, if it can be one of ours: of this process, or of one before it.
-    fn secret_in(&self, headers: &HeaderMap) -> Option<String> {
+    fn secret_in(&self, headers: &HeaderMap, transport: Transport) -> Option<String> {
+        let name = self.cookie_name(transport);
         let values = headers.get_all(header::COOKIE).iter();
         let mut pairs =
             values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(';'));
-        let value = pairs
-            .find_map(|pair| pair.trim().strip_prefix(self.cookie.as_str())?.strip_prefix('='))?;
+        let value =
+            pairs.find_map(|pair| pair.trim().strip_prefix(name.as_str())?.strip_prefix('='))?;
         let is_ours = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_ours.then(|| value.to_owned())
     }
@@ -228,23 +240,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_browser_keeps_its_session() {
         let sessions = Sessions::new(9092);
-        let (first, standing) = sessions.of(&HeaderMap::new(), None);
+        let (first, standing) = sessions.of(&HeaderMap::new(), None, Transport::Plain);
         assert_eq!(standing, SessionOrigin::New);
         let with = |cookie: String| {
             HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_str(&cookie).unwrap())])
         };
         let own = with(format!("a=b; ferrolab-9092={}", first.secret));
-        let (again, standing) = sessions.of(&own, None);
+        let (again, standing) = sessions.of(&own, None, Transport::Plain);
         assert!(standing == SessionOrigin::Known && Arc::ptr_eq(&first, &again));
-        let (other, _) = sessions.of(&with(format!("ferrolab-9093={}", first.secret)), None);
+        let (other, _) =
+            sessions.of(&with(format!("ferrolab-9093={}", first.secret)), None, Transport::Plain);
         assert!(!Arc::ptr_eq(&first, &other));
         let after_restart = Sessions::new(9092);
-        let (resumed, standing) = after_restart.of(&own, None);
+        let (resumed, standing) = after_restart.of(&own, None, Transport::Plain);
         assert_eq!(standing, SessionOrigin::OfEarlierProcess);
         assert_eq!(resumed.token("a"), first.token("a"));
         assert_ne!(first.token("a"), first.token("b"));
         assert_ne!(first.token("a"), other.token("a"));
-        let (odd, standing) = sessions.of(&with("ferrolab-9092=x".to_owned()), None);
+        let (encrypted, standing) = sessions.of(&own, None, Transport::Tls);
+        assert!(standing == SessionOrigin::New && !Arc::ptr_eq(&encrypted, &first));
+        let cookie = sessions.cookie(&encrypted, Transport::Tls);
+        assert!(cookie.starts_with("__Host-ferrolab-9092=") && cookie.ends_with("; Secure"));
+        let (again, _) = sessions.of(&with(cookie), None, Transport::Tls);
+        assert!(Arc::ptr_eq(&encrypted, &again));
+        assert!(!sessions.cookie(&first, Transport::Plain).contains("Secure"));
+        let (odd, standing) =
+            sessions.of(&with("ferrolab-9092=x".to_owned()), None, Transport::Plain);
         assert!(standing == SessionOrigin::New && odd.secret.len() == 64);
 
         let tab = first.open_tab();

@@ -19,7 +19,7 @@ use crate::daemon_keys::DaemonKeys;
 
 /// State that all requests share.
 pub(super) struct Shared {
-    pub(super) guard: Guard,
+    pub(super) guard: Arc<Guard>,
     pub(super) lab: Arc<LiveLab>,
     /// TLS of daemons.
     pub(super) keys: Arc<DaemonKeys>,

@@ -202,6 +202,9 @@ impl Configuration {
         if let Some(folder) = self.history.as_mut().and_then(|history| history.folder.as_mut()) {
             place(folder);
         }
+        if let Some(web) = &mut self.web {
+            web.certificate_paths().for_each(place);
+        }
         for nameserver in &mut self.nameservers {
             if let Storage::Sql(Some(file)) = &mut nameserver.storage {
                 place(file);

@@ -55,7 +55,7 @@ impl From<TlsMode> for Written {
 /// The TLS settings of an entry, whichever section it is of.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TlsKeys<'a> {
-    /// `nameserver` or `daemon`.
+    /// `nameserver`, `daemon` or `process`.
     pub kind: &'static str,
     /// The entry's name.
     pub name: &'a str,

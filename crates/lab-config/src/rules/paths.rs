@@ -25,7 +25,7 @@ impl Rules<'_> {
                 let path = ["nameservers", nameserver.name.as_str(), "storage"];
                 self.parent(folder, &path, file);
             }
-            self.certificate_files(folder, "nameservers", nameserver.tls());
+            self.certificate_files(folder, &["nameservers", &nameserver.name], nameserver.tls());
             let name = nameserver.name.as_str();
             let shown = [
                 ("ssl_clientcert", &nameserver.ssl_clientcert),
@@ -47,10 +47,13 @@ impl Rules<'_> {
         for daemon in &configuration.daemons {
             let entry = ["daemons", daemon.name.as_str()];
             self.python(folder, &entry, &daemon.python);
-            self.certificate_files(folder, "daemons", daemon.tls());
+            self.certificate_files(folder, &entry, daemon.tls());
             if let Some(socket) = &daemon.unixsocket {
                 self.parent(folder, &[entry[0], entry[1], "unixsocket"], socket);
             }
+        }
+        if let Some(web) = &configuration.web {
+            self.certificate_files(folder, &["web"], web.tls());
         }
         let mut has_told = false;
         for service in &configuration.services {
@@ -70,7 +73,7 @@ impl Rules<'_> {
     }
 
     /// The certificates and keys of an entry that speaks TLS.
-    fn certificate_files(&mut self, folder: &Folder, section: &str, tls: TlsKeys<'_>) {
+    fn certificate_files(&mut self, folder: &Folder, entry: &[&str], tls: TlsKeys<'_>) {
         if tls.mode == TlsMode::Off {
             return;
         }
@@ -80,7 +83,7 @@ impl Rules<'_> {
             ("ssl_cacerts", tls.cacerts),
         ];
         for (key, file) in files {
-            self.existing(folder, &[section, tls.name, key], file);
+            self.existing(folder, &[entry, &[key]].concat(), file);
         }
     }
 

@@ -1,5 +1,8 @@
 //! The table of the page.
 
+use super::tls::{
+    SSL, SSL_CACERTS, SSL_REQUIRECLIENTCERT, SSL_SERVERCERT, SSL_SERVERKEY, SSL_SERVERKEYPASSWD,
+};
 use super::{Field, PORT, Rule, SUPERVISION, Section, ValueKind};
 
 /// The page and its HTTP API.
@@ -32,6 +35,12 @@ pub(crate) static WEB: Section = Section {
             doc: "Further names of this host under which browsers ask for the page: an alias, a \
                   proxy's. Requests under other names are refused.",
         },
+        SSL,
+        SSL_SERVERCERT,
+        SSL_SERVERKEY,
+        SSL_SERVERKEYPASSWD,
+        SSL_REQUIRECLIENTCERT,
+        SSL_CACERTS,
         Field {
             key: "supervision",
             kind: ValueKind::Group(&SUPERVISION),
@@ -40,5 +49,12 @@ pub(crate) static WEB: Section = Section {
             doc: "When it is started again, and how long it is waited for.",
         },
     ],
-    renamed: &[("address", "host"), ("web_port", "port")],
+    renamed: &[
+        ("address", "host"),
+        ("web_port", "port"),
+        ("https", "ssl"),
+        ("tls", "ssl"),
+        ("ssl_cert", "ssl_servercert"),
+        ("ssl_key", "ssl_serverkey"),
+    ],
 };

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use super::certificate::Certificate;
 use super::client_certificate::{ClientCertificate, Verdict};
 use super::verify::{CertificateRequest, Verifier};
-use super::{CertificateFiles, TlsError, files};
+use super::{CertificateFiles, TLS_HANDSHAKE, TlsError, files};
 
 /// The clients that a daemon accepts, by their certificates.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +111,7 @@ impl ServerTls {
     }
 
     /// Whether clients without TLS are accepted too.
-    pub(crate) fn accepts_plain(&self) -> bool {
+    pub fn accepts_plain(&self) -> bool {
         self.accepts_plain
     }
 
@@ -125,6 +125,24 @@ impl ServerTls {
             "'{daemon}' takes TLS connections only, and this one is plain: in your environment set \
              PYRO_SSL=true, PYRO_SSL_CACERTS to the file with its certificate authority{certificate}"
         )
+    }
+
+    /// Whether a connection that begins with this byte speaks TLS.
+    pub fn is_handshake(first: u8) -> bool {
+        first == TLS_HANDSHAKE
+    }
+
+    /// Does the TLS handshake with a client of another protocol than Pyro5's. The second value:
+    /// whether it has shown the certificate that it must show, if any.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    pub async fn accept_client<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<(TlsStream<S>, bool)> {
+        let (stream, verdict) = self.accept(stream).await?;
+        Ok((stream, verdict.is_ok()))
     }
 
     /// Does the TLS handshake with a client, and verifies its certificate. The verdict is not
