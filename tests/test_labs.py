@@ -1,13 +1,15 @@
 """Several labs seen as one: each is read at its nameserver's port, and none depends on another."""
 
+import asyncio
 import contextlib
 import json
 import os
 import signal
 import time
 
+import ferrolab
 import pytest
-from harness import free_port, new_lab, proxy, stock_nameserver, wait_for, within
+from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for, within
 
 CONFIGURATION = """\
 nameservers: {local: {host: localhost, ns_port: $ns_port}}
@@ -21,6 +23,7 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 """
 # Seconds within which a lab is shown as away, with the start of the command.
 AWAY = 2.5
+SETTINGS = {"timeout": NEVER, "connect_timeout": NEVER}
 STOPPED = "no answer within 1.5s"
 
 
@@ -31,7 +34,24 @@ class Labs:
         self.here, self.optics, self.cold = here, optics, cold
 
     def run(self, *args, check=True):
-        return self.here.run(*args, check=check)
+        """Runs a command; with `check` until all labs have answered: on a busy machine one may take too long."""
+        if not check:
+            return self.here.run(*args, check=False)
+
+        def whole():
+            done = self.here.run(*args, check=False)
+            return done if done.returncode == 0 else None
+
+        return wait_for(whole, NEVER, f"{args}: all labs answer", interval=1)
+
+    def without(self, away_lab, *args):
+        """The JSON of a command once this lab is away, and no other."""
+
+        def shown():
+            listing = self.json(*args, check=False)
+            return listing if [name for name, why in away(listing).items() if why] == [away_lab] else None
+
+        return wait_for(shown, NEVER, f"{args}: only {away_lab} is away", interval=1)
 
     def json(self, *args, check=True):
         return json.loads(self.run(*args, "--json", check=check).stdout)
@@ -103,8 +123,13 @@ def test_locks_and_calls_of_other_labs(labs):
         assert [row["service"] for row in labs.json("locks", "optics/lab.supply", "--lab", "optics")] == [
             "optics/lab.supply"
         ]
-        refused = labs.run("locks", "optics/lab.suply", "--lab", "optics", check=False)
-        assert refused.returncode == 1 and "did you mean `optics/lab.supply`?" in refused.stderr
+
+        def told():
+            refused = labs.run("locks", "optics/lab.suply", "--lab", "optics", check=False)
+            assert refused.returncode == 1
+            return "did you mean `optics/lab.supply`?" in refused.stderr
+
+        wait_for(told, NEVER, "a misspelt service is told", interval=1)
     assert labs.json("calls", "--lab", "cold") == []
     assert labs.run("calls", "--history", "--all", check=False).returncode == 2
 
@@ -145,7 +170,12 @@ def test_advice_is_for_the_host_of_the_lab(lab):
     told = lab.config(text, ns_port=lab.ns_port).text
     assert "this lab is shown beside itself" in told
     lab.up(check=False)
-    told = json.loads(lab.run("status", "--lab", "itself", "--json", check=False).stdout)
+
+    def shown():
+        told = json.loads(lab.run("status", "--lab", "itself", "--json", check=False).stdout)
+        return told if not told["labs"][0]["away"] else None
+
+    told = wait_for(shown, NEVER, "the lab is shown beside itself", interval=1)
     assert [lab["name"] for lab in told["labs"]] == ["itself"] and told["up"] is None
     subjects = [finding["subject"] for finding in told["findings"]]
     assert subjects and all(subject.startswith("itself: ") for subject in subjects)
@@ -156,26 +186,31 @@ def test_advice_is_for_the_host_of_the_lab(lab):
 def test_a_lab_that_hangs_is_away_and_costs_the_others_nothing(labs, what):
     pids = [labs.cold.supervisor(), labs.cold.entry("nameservers", "local")["pid"]]
     with stopped(*pids[: 2 if what == "host" else 1]):
+        # An answer serves for a moment.
+        everything = labs.without("cold", "ps", "--all")
         for command in ("ps", "status"):
             begun = time.monotonic()
             shown = labs.run(command, "--all", "--json", check=False)
             took = time.monotonic() - begun
             assert shown.returncode == 1 and took < within(AWAY), took
-        everything = labs.json("ps", "--all", check=False)
         assert names(everything) == ["lab.meter", "lab.supply", "optics/lab.meter", "optics/lab.supply"]
         reason = away(everything)["cold"]
         assert reason == STOPPED if what == "host" else "its supervisor does not answer" in reason
-        told = labs.run("locks", "--all", check=False)
-        assert told.returncode == 1 and "lab cold is away" in told.stderr and "optics/lab.meter" in told.stdout
-        values = labs.run("values", "--all", check=False)
-        assert values.returncode == 1 and "cold" in values.stderr and "optics/lab.meter" in values.stdout
+
+        def told(command):
+            done = labs.run(command, "--all", check=False)
+            assert done.returncode == 1 and "cold" in done.stderr
+            return "optics/lab.meter" in done.stdout
+
+        for command in ("locks", "values"):
+            wait_for(lambda command=command: told(command), NEVER, f"{command} shows the other lab", interval=1)
     assert away(labs.json("ps", "--all"))["cold"] is None
 
 
 def test_a_lab_that_is_gone_is_away(labs):
     labs.optics.down()
     try:
-        everything = labs.json("ps", "--all", check=False)
+        everything = labs.without("optics", "ps", "--all")
         assert names(everything) == ["lab.meter", "lab.supply", "cold/lab.meter", "cold/lab.supply"]
         assert "localhost" in away(everything)["optics"]
         shown = labs.run("status", "--lab", "optics", check=False)
@@ -189,11 +224,14 @@ def test_a_lab_that_is_gone_is_away(labs):
 def test_this_lab_need_not_run(labs):
     labs.here.down()
     try:
-        shown = labs.run("ps", "--lab", "optics", "--json")
-        assert names(json.loads(shown.stdout)) == ["optics/lab.meter", "optics/lab.supply"]
-        everything = labs.run("ps", "--all", "--json", check=False)
-        assert everything.returncode == 1 and "this lab: the lab is not up" in everything.stderr
-        assert len(names(json.loads(everything.stdout))) == 4
+        assert names(labs.json("ps", "--lab", "optics")) == ["optics/lab.meter", "optics/lab.supply"]
+
+        def others():
+            everything = labs.run("ps", "--all", "--json", check=False)
+            assert everything.returncode == 1 and "this lab: the lab is not up" in everything.stderr
+            return len(names(json.loads(everything.stdout))) == 4
+
+        wait_for(others, NEVER, "the other labs are shown", interval=1)
     finally:
         labs.here.up()
 
@@ -213,21 +251,93 @@ access:
     lab.config(CONFIGURATION + access, ns_port=lab.ns_port)
     lab.up()
     with proxy(f"PYRO:ferrolab.Lab@localhost:{lab.ns_port}") as shown:
-        listing = shown.listing()
+        # Its supervisor may be slow to answer.
+        listing = wait_for(shown.listing, NEVER, "the lab is shown", ConnectionError)
         assert names(listing) == ["lab.meter"] and names(listing, "daemons") == ["bench"]
-        assert {row["service"] for row in shown.values()["series"]} <= {"lab.meter"}
+        values = wait_for(shown.values, NEVER, "the values are shown", ConnectionError)
+        assert {row["service"] for row in values["series"]} <= {"lab.meter"}
         # No method changes a lab.
         assert set(shown._pyroMethods) == {"listing", "values"} and not shown._pyroAttrs
     lab.config(CONFIGURATION, ns_port=lab.ns_port)
     lab.run("reload")
     with proxy(f"PYRO:ferrolab.Lab@localhost:{lab.ns_port}") as shown:
-        assert names(shown.listing()) == ["lab.meter", "lab.supply"]
+
+        def all_shown():
+            return names(shown.listing()) == ["lab.meter", "lab.supply"]
+
+        wait_for(all_shown, NEVER, "the other rules hold", ConnectionError)
 
 
 def test_what_is_no_lab_of_ours_is_said(lab):
     with stock_nameserver(host="localhost", port=0, enableBroadcast=False) as nameserver:
         port = str(nameserver.uris["nameserver"]).rpartition(":")[2]
         lab.config("labs: {other: {host: localhost, port: $port}}\n", port=port)
-        refused = lab.run("ps", "--lab", "other", check=False)
-        assert refused.returncode == 1 and "its nameserver shows no lab" in refused.stderr
-        assert "Pyro.NameServer" in lab.run("nslist", "--lab", "other").stdout
+
+        def told(command, words):
+            done = lab.run(command, "--lab", "other", check=False)
+            return words in done.text
+
+        for command, words in [("ps", "its nameserver shows no lab"), ("nslist", "Pyro.NameServer")]:
+            wait_for(lambda asked=(command, words): told(*asked), NEVER, f"{command} says {words}", interval=1)
+
+
+# The Python client
+
+
+@pytest.mark.parametrize("where", ["home", "nameserver"])
+def test_the_client_reaches_services_of_other_labs(labs, where):
+    at = labs.here.home if where == "home" else f"localhost:{labs.here.ns_port}"
+    labs.optics.wait_for_names(labs.optics.ns_port, {"lab.supply"})
+    labs.here.wait_for_names(labs.here.ns_port, {"lab.supply"})
+    with ferrolab.connect(at, **SETTINGS) as lab:
+        assert set(lab) == {"lab.meter", "lab.supply"} | ({"bench"} if where == "nameserver" else set())
+
+        def whole():
+            others = lab.labs()
+            return others if not any(other.away for other in others.values()) else None
+
+        others = wait_for(whole, NEVER, "both labs answer")
+        assert set(others) == {"optics", "cold"}
+        assert others["optics"].services["lab.supply"] == labs.optics.uri("lab.supply")
+        wait_for(lambda: "optics/lab.meter" in lab.services(labs=True), NEVER, "the lab answers")
+        assert "optics/lab.meter" in lab and "optics/lab.nothing" not in lab and "optic/lab.meter" not in lab
+        there, here = lab["optics/lab.supply"], lab["lab.supply"]
+        here.voltage, there.voltage = 1, 3
+        assert (there.voltage, here.voltage) == (3, 1), "each lab has its own"
+        with ferrolab.locked(there, user="ada"), labs.optics.proxy("lab.supply") as stock:
+            assert stock.lock_info()["user"] == "ada"
+        for sample in lab.watch("optics/lab.meter", "measure_voltage"):
+            assert sample.service == "optics/lab.meter"
+            break
+        with pytest.raises(ferrolab.NamingError, match="lab optics: "):
+            lab["optics/lab.nothing"].voltage
+        with pytest.raises(ferrolab.NamingError):
+            lab["optic/lab.supply"].voltage
+        with pytest.raises(ferrolab.NamingError, match="on the host of its lab"):
+            lab.history("optics/lab.meter", "measure_voltage")
+
+        async def asked():
+            async with lab.aio as aio:
+                assert await aio["optics/lab.supply"].voltage == 3
+                assert set(await aio.labs()) == {"optics", "cold"}
+                return await aio.services(labs=True)
+
+        wait_for(lambda: "cold/lab.supply" in asyncio.run(asked()), NEVER, "the lab answers")
+
+
+def test_the_client_goes_on_while_a_lab_hangs(labs):
+    with (
+        ferrolab.connect(labs.here.home, **SETTINGS) as lab,
+        stopped(labs.cold.supervisor(), labs.cold.entry("nameservers", "local")["pid"]),
+    ):
+
+        def others():
+            begun = time.monotonic()
+            others = lab.labs()
+            assert time.monotonic() - begun < within(AWAY)
+            assert others["cold"].away and not others["cold"].services
+            return "lab.supply" in others["optics"].services
+
+        wait_for(others, NEVER, "the other lab answers")
+        assert "cold/lab.supply" not in lab.services(labs=True)
+        assert lab["optics/lab.supply"].identify()

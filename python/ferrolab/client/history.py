@@ -5,6 +5,7 @@ import math
 import re
 import time
 
+from .errors import NamingError
 from .remote import RemoteObject
 from .uri import URI, split_address
 
@@ -114,6 +115,16 @@ def place(directory, at):
     host, port = split_address(at)
     host = "[{}]".format(host) if ":" in host else host
     return URI("PYRO:{}@{}:{}".format(HISTORY, host, port))
+
+
+def place_of(labs, service, at):
+    """The URI of the history of a service: that of another lab is on its own host."""
+    if at is None and labs.is_elsewhere(service):
+        raise NamingError(
+            "the history of {} is on the host of its lab: say where, at='HOST:PORT', with the port "
+            "of `history` in the configuration there".format(service)
+        )
+    return place(labs, at)
 
 
 def read(uri, settings, query):

@@ -139,6 +139,10 @@ class Home:
             )
         )
 
+    def lab_rows(self):
+        """The other labs that the configuration names."""
+        return _rows(self._ask(), "labs")
+
     def history(self):
         """The URI of this host's history of values, beside the supervisor's socket."""
         folder, name = os.path.split(self.path)

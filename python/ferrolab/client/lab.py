@@ -3,7 +3,8 @@
 import os
 
 from . import history, home as homes
-from .errors import NamingError
+from .errors import CommunicationError, NamingError
+from .labs import MARK, ManyLabs
 from .nameserver import NAMESERVER, Names, find_nameserver
 from .proxy import made_proxy, remote_object, with_proxies
 from .remote import RemoteObject
@@ -24,7 +25,7 @@ def connect(where=None, **settings):
     a nameserver on this machine or one that answers a search of the network.
     """
     made = with_proxies(Settings(**settings))
-    return Lab(_directory(where, made), made)
+    return Lab(ManyLabs(_directory(where, made), made), made)
 
 
 def _directory(where, settings):
@@ -67,6 +68,8 @@ def _named_directory(where, settings):
 class Lab:
     """Services by name: `lab["lab.laser"]` is a proxy, `list(lab)` the names.
 
+    `lab["optics/lab.laser"]` is a service of another lab, which this one's configuration names.
+
     A name is looked up whenever a connection is opened: a service is found where it is then.
     """
 
@@ -90,9 +93,17 @@ class Lab:
             return remote_object(URI(name), self._settings)
         return RemoteObject(URI("PYRONAME:" + name), self._settings, self._directory.look_up)
 
-    def services(self):
-        """URIs by name of what the lab has now."""
-        return dict(sorted(self._directory.names().items()))
+    def services(self, labs=False):
+        """URIs by name of what the lab has now; with `labs` also of the other labs that answer."""
+        found = dict(sorted(self._directory.names().items()))
+        if labs:
+            for lab in self.labs().values():
+                found.update((lab.name + MARK + name, uri) for name, uri in lab.services.items())
+        return found
+
+    def labs(self):
+        """The other labs by name: `services`, or why one is `away`. Takes 1.5 seconds at most."""
+        return self._directory.labs()
 
     def __iter__(self):
         return iter(self.services())
@@ -101,7 +112,12 @@ class Lab:
         return len(self.services())
 
     def __contains__(self, name):
-        return name in self.services()
+        if not isinstance(name, str) or MARK not in name:
+            return name in self.services()
+        try:
+            return bool(self._directory.look_up(name))
+        except (CommunicationError, NamingError):
+            return False
 
     def keys(self):
         """The names of what the lab has now."""
@@ -125,8 +141,11 @@ class Lab:
         `since` and `until` are datetimes, Unix seconds, timedeltas ago, or texts such as `3h`. The
         history is this host's, or the one `at` host and port of another.
         """
-        query = history.Query(service, member, since, until, points)
-        return history.read(history.place(self._directory, at), self._settings, query)
+        where = history.place_of(self._directory, service, at)
+        query = history.Query(
+            self._directory.own_name(service), member, since, until, points
+        )
+        return history.read(where, self._settings, query)
 
     def _found(self, name):
         """The URI of a service, by its name or itself."""

@@ -8,6 +8,8 @@ from .remote import RemoteObject
 from .uri import URI
 
 NAMESERVER = "Pyro.NameServer"
+# The object that shows a lab of Ferrolab, at the port of its nameserver.
+LAB = "ferrolab.Lab"
 DEFAULT_PORT = 9090
 # The port on which nameservers answer searches, and the words of a search.
 _BROADCAST_PORT = 9091
@@ -125,6 +127,16 @@ class Names:
     def look_up(self, name):
         """The URI of a name."""
         return look_up(self._uri, name, self._settings)
+
+    def lab_rows(self):
+        """The other labs that the nameserver's lab names; none that a stock nameserver does."""
+        remote = RemoteObject(URI("PYRO:{}@{}".format(LAB, self._uri.location)), self._settings)
+        try:
+            listing = remote.call("listing", (), None, 0, self._settings.connect_timeout)
+        finally:
+            remote.pool.close()
+        rows = listing.get("labs") if isinstance(listing, dict) else None
+        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def history(self):
         """Nothing: a history of values is not in a nameserver."""

@@ -70,6 +70,8 @@ class Reading:
 
     def __init__(self, service, member):
         self.service = service
+        # The name that its daemon has for it, without the name of another lab.
+        self.own = service
         self.member = member
         self.epoch = None
         self.after = 0
@@ -80,7 +82,7 @@ class Reading:
     def _is_of(self, row):
         """Whether a row is about the member, or about a part of its value."""
         member = row.get("member")
-        return row.get("service") == self.service and (
+        return row.get("service") == self.own and (
             member == self.member or str(member).startswith(self.member + ".")
         )
 
@@ -219,9 +221,9 @@ class Watch(WatchBase):
         reading = self._reading
         try:
             if self._remote is None:
-                self._remote = RemoteObject(
-                    feed_of(self._look_up(reading.service)), self._settings
-                )
+                found = URI(self._look_up(reading.service))
+                reading.own = found.object
+                self._remote = RemoteObject(feed_of(found), self._settings)
             if reading.epoch is not None:
                 asked = ("events", (reading.after, WAIT), WAIT + ANSWER_TIMEOUT)
                 items = self._went_on(self._call(*asked))

@@ -3,6 +3,7 @@
 import asyncio
 
 from .. import history
+from ..labs import MARK
 from ..proxy import uri_resolver
 from ..uri import URI
 from .lock import AioLock, AioSession
@@ -44,17 +45,29 @@ class AioLab:
 
     async def history(self, service, member, since=None, until=None, points=None, at=None):
         """Recorded values of a member, as `Lab.history` returns them."""
-        query = history.Query(service, member, since, until, points)
+        labs = self._directory
+        # Texts that are no times are refused before anybody is asked.
+        history.Query(service, member, since, until, points)
 
         def read():
-            return history.read(history.place(self._directory, at), self._settings, query)
+            where = history.place_of(labs, service, at)
+            query = history.Query(labs.own_name(service), member, since, until, points)
+            return history.read(where, self._settings, query)
 
         return await asyncio.get_running_loop().run_in_executor(None, read)
 
-    async def services(self):
-        """URIs by name of what the lab has now."""
+    async def services(self, labs=False):
+        """URIs by name of what the lab has now; with `labs` also of the other labs that answer."""
         found = await asyncio.get_running_loop().run_in_executor(None, self._directory.names)
-        return dict(sorted(found.items()))
+        found = dict(sorted(found.items()))
+        if labs:
+            for lab in (await self.labs()).values():
+                found.update((lab.name + MARK + name, uri) for name, uri in lab.services.items())
+        return found
+
+    async def labs(self):
+        """The other labs by name, as `Lab.labs` returns them."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._directory.labs)
 
     async def close(self):
         """Closes the idle connections of the running event loop."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from ..uri import URI
 from ..watch import ANSWER_TIMEOUT, AWAY, WAIT, WatchBase, feed_of
 from .remote import AioRemote
 
@@ -25,6 +26,7 @@ class AioWatch(WatchBase):
             if self._remote is None:
                 loop = asyncio.get_running_loop()
                 found = await loop.run_in_executor(None, self._look_up, reading.service)
+                reading.own = URI(found).object
                 self._remote = AioRemote(feed_of(found), self._settings, None)
             if reading.epoch is not None:
                 asked = ("events", (reading.after, WAIT), WAIT + ANSWER_TIMEOUT)
