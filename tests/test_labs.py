@@ -34,7 +34,7 @@ class Labs:
         self.here, self.optics, self.cold = here, optics, cold
 
     def run(self, *args, check=True):
-        """Runs a command; with `check` until all labs have answered: on a busy machine one may take too long."""
+        """Runs a command; with `check` until all labs have answered, as on a busy machine."""
         if not check:
             return self.here.run(*args, check=False)
 
