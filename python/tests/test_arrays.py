@@ -130,6 +130,38 @@ def test_damaged_bytes_are_errors_or_values():
     assert seen > 100
 
 
+@pytest.mark.parametrize("make", [
+    lambda: numpy.arange(10),
+    lambda: numpy.arange(10).reshape(2, 5),
+    lambda: numpy.zeros((2, 3)).T,
+    lambda: numpy.arange(10)[2:5],
+])
+def test_an_array_that_nobody_else_has_is_not_copied(make):
+    mark = arrays.keep(make())
+    address = mark.array.ctypes.data
+    sent = arrays.dumps([mark], copies_shared=True).buffers[-1]
+    assert numpy.frombuffer(sent, "u1").ctypes.data == address
+
+
+@pytest.mark.parametrize("part", [lambda a: a, lambda a: a[2:], lambda a: a.reshape(2, 5), lambda a: memoryview(a)])
+def test_an_array_that_its_driver_has_as_well_is_copied(part):
+    """Its driver may write the next frame into it while this one is sent."""
+    own = numpy.arange(10)
+    sent = arrays.dumps([arrays.keep(numpy.asarray(part(own)))], copies_shared=True).buffers[-1]
+    before = bytes(sent)
+    own[:] = -1
+    assert bytes(sent) == before
+
+
+def test_memory_between_fields_is_not_sent():
+    gaps = numpy.dtype([("flag", "u1"), ("inner", numpy.dtype([("a", "u1"), ("b", "f8")], align=True))], align=True)
+    array = numpy.frombuffer(bytearray(b"\xff" * 2 * gaps.itemsize), gaps)
+    sent = bytes(arrays.dumps([arrays.keep(array)]).buffers[-1])
+    assert sent.count(0) == 2 * (gaps.itemsize - 10)
+    got = arrays.loads(bytearray(b"".join(arrays.dumps([arrays.keep(array)]).buffers)), marshal.loads, True)[0]
+    assert got.dtype == gaps and got["inner"]["a"].tolist() == [255, 255]
+
+
 def find_arrays(value):
     if isinstance(value, numpy.ndarray):
         yield value

@@ -27,6 +27,13 @@ class Loopback:
     def array(self, count):
         return _array(count)
 
+    def frame(self, rows, columns):
+        return _frame(rows, columns)
+
+    def rows(self, rows, columns):
+        """The frame as a list of lists."""
+        return _rows(rows, columns)
+
     def mean(self, values):
         return sum(values) / len(values)
 
@@ -61,6 +68,22 @@ def _array(count):
     key = "array", count
     if key not in _kept:
         _kept[key] = numpy.array(_floats(count))
+    return _kept[key]
+
+
+def _frame(rows, columns):
+    import numpy
+
+    key = "frame", rows, columns
+    if key not in _kept:
+        _kept[key] = numpy.arange(rows * columns, dtype="u2").reshape(rows, columns)
+    return _kept[key]
+
+
+def _rows(rows, columns):
+    key = "rows", rows, columns
+    if key not in _kept:
+        _kept[key] = _frame(rows, columns).tolist()
     return _kept[key]
 
 

@@ -2,7 +2,8 @@
 
 The byte table is in `crates/wire/src/packed.rs`: a table of segments, a head in marshal that has an
 Ellipsis in place of each array, and the segments. Elements are sent from the array's own memory and
-received into it.
+received into it. A worker first copies an array that its driver still has: while it is sent, another
+thread of the driver may go on writing to it.
 
 A peer's description of an array is checked before memory is taken for it: types are those of plain
 bytes (an object would be an address), and a segment has as many bytes as its shape needs. Numpy is
@@ -78,11 +79,32 @@ def keep(value):
 # Sending
 
 
-def dumps(value):
-    """The payload for plain data with marked arrays; None without any."""
+def dumps(value, copies_shared=False):
+    """The payload for plain data with marked arrays; None without any.
+
+    With `copies_shared` arrays are copied to which others refer too.
+    """
     kept = []
-    value = _replace(value, lambda found: kept.append(found.array) or ..., Kept)
-    return _payload(value, kept) if kept else None
+    value = _replace(value, lambda found: kept.append(found) or ..., Kept)
+    if not kept:
+        return None
+    if copies_shared:
+        for one in kept:
+            if _is_shared(one):
+                one.array = one.array.copy(order="A")
+    return _payload(value, [one.array for one in kept])
+
+
+def _is_shared(one):
+    """Whether others refer to a marked array, or to the memory that it shows a part of."""
+    # The mark itself has a reference, and so has this call's argument.
+    if sys.getrefcount(one.array) > 2:
+        return True
+    base = one.array.base
+    # Such as the array before `reshape`, which the new one refers to.
+    return base is not None and (
+        not hasattr(base, "base") or base.base is not None or sys.getrefcount(base) > 3
+    )
 
 
 def lists(value, to_plain):
@@ -137,12 +159,29 @@ def _describe(array, segments):
 
 
 def _contiguous(array):
-    """The array, or a copy of it without gaps, and its order."""
+    """The array, or a copy of it that lies in one piece, and its order."""
+    if _has_gaps(array.dtype):
+        import numpy
+
+        # Between the fields of an element lies whatever was in that memory before.
+        clean = numpy.zeros_like(array, order="A")
+        clean[...] = array
+        array = clean
     if array.flags.c_contiguous:
         return array, "C"
     if array.flags.f_contiguous:
         return array, "F"
     return array.copy(order="C"), "C"
+
+
+def _has_gaps(dtype):
+    """Whether an element has bytes that belong to no field."""
+    if dtype.subdtype is not None:
+        return _has_gaps(dtype.base)
+    if dtype.names is None:
+        return False
+    fields = [dtype.fields[name][0] for name in dtype.names]
+    return sum(one.itemsize for one in fields) < dtype.itemsize or any(map(_has_gaps, fields))
 
 
 def _memory(array):
@@ -212,14 +251,14 @@ class Incoming:
         made = [array for group in self._arrays for array in group]
         return [(at, _memory(array)) for (at, _), array in zip(self._segments, made)]
 
-    def view(self, buffer):
+    def view(self, payload):
         """Takes the bytes of the whole payload, which become the arrays' memory."""
         import numpy
 
         places = iter(self._segments)
         self._arrays = [
             [
-                _made(numpy.ndarray, shape, dtype, buffer, next(places)[0], order=order)
+                _made(numpy.ndarray, shape, dtype, payload, next(places)[0], order=order)
                 if length(dtype, shape)
                 else (next(places), _made(numpy.empty, shape, dtype, order=order))[1]
                 for dtype, shape, order in group
@@ -256,6 +295,13 @@ def begin_size(fixed, size):
 
 
 FIXED_SIZE = _FIXED.size
+
+
+def buffer(size):
+    """New memory of so many bytes. The system takes it from others only as it is written to."""
+    import numpy
+
+    return memoryview(numpy.empty(size, numpy.uint8))
 
 
 def loads(payload, decode, copies):

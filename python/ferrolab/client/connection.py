@@ -273,9 +273,9 @@ class Connection:
             raise ProtocolError("the server sent no arrays: {}".format(error)) from None
         data = self._complete(data, at, deadline) if len(data) < at else data
         there = memoryview(data)
-        payload = serializers.arrays_begin(there[begin:at], size, self.trusted)
+        payload, missing = serializers.arrays_begin(there[begin:at], size, self.trusted)
         passed = len(there)
-        for place, memory in payload.allocate():
+        for place, memory in missing:
             place += begin
             if passed < place:
                 # Zeros between the segments.

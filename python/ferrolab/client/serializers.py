@@ -141,9 +141,11 @@ def speak(name, members):
 
 
 def arrays_begin(begin, size, trusted):
-    """A payload with arrays of `size` bytes that begins so; a SerializeError for other bytes."""
+    """A payload with arrays of `size` bytes that begins so, and the memory to fill with the rest
+    (`Incoming.allocate`); a SerializeError for other bytes."""
     try:
-        return arrays.Incoming(begin, size, marshal.loads if trusted else _PLACES)
+        payload = arrays.Incoming(begin, size, marshal.loads if trusted else _PLACES)
+        return payload, payload.allocate()
     except _UNREADABLE as error:
         raise _unreadable(error) from error
 

@@ -102,6 +102,9 @@ class Channel:
             request = self._reader.read()
         except OSError:
             return False
+        except framing.Unreadable as error:
+            # Numpy of another version or platform than the client's.
+            return self._refuse_arrays(error)
         except BaseException:
             # nobody knows where the next request begins
             _log_error("a request could not be read, and its channel ends")
@@ -138,6 +141,12 @@ class Channel:
         except BaseException:
             _log_error("an answer could not be written, and its channel ends")
             return False
+
+    def _refuse_arrays(self, error):
+        text = "an array of the request cannot be made: {}".format(error)
+        refused = exceptions.exception(pyro.error_class("SerializeError")(text), SERPENT)
+        framing.send_frame(self._sock, (RAISED, refused))
+        return True
 
     def serve_ready(self):
         """Answers what has arrived. Returns whether there can be more."""

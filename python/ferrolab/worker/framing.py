@@ -59,6 +59,10 @@ def take_socket(fd):
     return sock
 
 
+class Unreadable(Exception):
+    """Arrays of a request that this interpreter's numpy does not make. The next frame is there."""
+
+
 class Reader:
     """Reads frames; one call of the system for a frame that is there in one piece."""
 
@@ -99,8 +103,7 @@ class Reader:
                 self._start = stop
             return frame
         if size >= _PACKED:
-            whole = self._read_rest(start, size - _PACKED)
-            return None if whole is None else _unpack(whole)
+            return self._read_packed(start, size - _PACKED)
         return self._read_large(start, size)
 
     def _fill(self):
@@ -115,27 +118,6 @@ class Reader:
         return count
 
     def _read_large(self, start, size):
-        whole = self._read_rest(start, size)
-        if whole is None:
-            return None
-        # The garbage collector would look at millions of new containers again and again, for
-        # three times as long as reading takes, and nobody else runs meanwhile.
-        collects = gc.isenabled()
-        gc.disable()
-        try:
-            return marshal.loads(whole)
-        finally:
-            if collects:
-                gc.enable()
-
-    def _read_rest(self, start, size):
-        """The bytes of a frame whose content begins in the buffer; None at the end."""
-        if start + size <= self._end:
-            whole = bytearray(self._view[start : start + size])
-            self._start = start + size
-            if self._start == self._end:
-                self._start = self._end = 0
-            return whole
         if size >= WORTH_RETURNING:
             self.had_huge = True
         whole = bytearray(self._view[start : self._end])
@@ -150,7 +132,35 @@ class Reader:
                     if not count:
                         return None
                     done += count
-        return whole
+        # The garbage collector would look at millions of new containers again and again, for
+        # three times as long as reading takes, and nobody else runs meanwhile.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return marshal.loads(whole)
+        finally:
+            if collects:
+                gc.enable()
+
+    def _read_packed(self, start, size):
+        """The content of a frame with arrays, which keep the memory that it is received into."""
+        if size >= WORTH_RETURNING:
+            self.had_huge = True
+        whole = arrays.buffer(size)
+        done = min(self._end - start, size)
+        whole[:done] = self._view[start : start + done]
+        self._start = start + done
+        if self._start == self._end:
+            self._start = self._end = 0
+        while done < size:
+            count = self._recv_into(whole[done:])
+            if not count:
+                return None
+            done += count
+        try:
+            return arrays.loads(whole, marshal.loads, False)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
 
 
 def encode(frame):
@@ -165,16 +175,11 @@ def encode_answer(answer):
     except ValueError:
         # Marked arrays are no data for marshal.
         is_result = len(answer) == 2 and answer[0] == _VALUE
-        made = arrays.dumps(answer[1] if is_result else answer)
+        made = arrays.dumps(answer[1] if is_result else answer, copies_shared=True)
         if made is None:
             raise
         made.flags = _PACKED | _PACKED_RESULT if is_result else _PACKED
         return made
-
-
-def _unpack(content):
-    """The content of a frame with arrays; their memory is that of the content."""
-    return arrays.loads(content, marshal.loads, False)
 
 
 def send_packed(sock, payload):

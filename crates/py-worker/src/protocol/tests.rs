@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Session};
-use wire::value::{Dict, Value};
+use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Serializer, Session};
+use wire::value::{Array, Dict, Value};
 
 use super::*;
 use crate::control::{Message, Outgoing};
-use crate::frames;
+use crate::frames::{self, Answered};
 use crate::reap_descendants::Mark;
 use crate::spec::{PythonEnv, ServiceSpec, group};
 
@@ -158,6 +158,37 @@ fn answers_are_read() {
         let mut lines = CALLS.lines().chain(STREAMS.lines());
         assert!(lines.any(|line| line.contains(&name)), "{name}");
     }
+}
+
+#[test]
+fn the_length_of_a_frame_says_its_form() {
+    use frames::FrameForm::{Packed, PackedResult, Plain};
+    let array = Value::from(Array::from_values(&[2], &[1.5_f64, 2.5]).unwrap());
+    let answer = Value::Tuple(vec![VALUE.into(), array.clone()]);
+    let mut frame = Vec::new();
+    frames::append_with_arrays(&mut frame, &answer).unwrap();
+    let (head, content) = frame.split_first_chunk().unwrap();
+    assert_eq!(frames::form_and_length(*head), (Packed, content.len()));
+    let read = |form, content: &[u8]| frames::answer(form, content).unwrap();
+    assert_eq!(read(Packed, content), Answered::Value(array.clone(), Vec::new()));
+    // For a worker without numpy the array is a list.
+    let mut frame = Vec::new();
+    frames::append(&mut frame, &answer).unwrap();
+    let (head, content) = frame.split_first_chunk().unwrap();
+    assert_eq!(frames::form_and_length(*head), (Plain, content.len()));
+    let list = Value::List(vec![1.5.into(), 2.5.into()]);
+    assert_eq!(read(Plain, content), Answered::Value(list, Vec::new()));
+    // A result of its own is passed on, if its table is right.
+    let mut result = vec![0xff; frames::HEAD];
+    wire::packed::encode(&array, &mut result).unwrap();
+    let length = (result.len() - frames::HEAD) as u32 | 3 << 30;
+    let (form, len) = frames::form_and_length(length.to_be_bytes());
+    assert_eq!((form, len), (PackedResult, result.len() - frames::HEAD));
+    assert_eq!(read(form, &result[frames::HEAD..]), Answered::Value(array.clone(), Vec::new()));
+    let pass_on = |buffer| frames::pass_on(buffer, frames::HEAD, form, Serializer::Marshal);
+    assert_eq!(pass_on(result.clone()).unwrap().read(), Ok(array));
+    result.pop();
+    assert!(pass_on(result).is_err());
 }
 
 #[test]

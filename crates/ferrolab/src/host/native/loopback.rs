@@ -57,6 +57,16 @@ impl Loopback {
         Array::from_values(&[floats.len()], &floats).map_err(Exception::value_error)
     }
 
+    /// A frame of a camera: pixels of 16 bits that count up.
+    pub fn frame(&self, rows: i64, columns: i64) -> Result<Array, Exception> {
+        let rows = within(rows, "rows", MAX_ITEMS)?;
+        let columns = within(columns, "columns", MAX_ITEMS)?;
+        let count = within(rows.saturating_mul(columns), "rows * columns", MAX_BYTES)?;
+        let pixels: Vec<u16> = (0..count).map(|number| number as u16).collect();
+        let shape = [rows, columns].map(|length| usize::try_from(length).unwrap_or_default());
+        Array::from_values(&shape, &pixels).map_err(Exception::value_error)
+    }
+
     /// The mean of numbers.
     pub fn mean(&self, values: Vec<f64>) -> f64 {
         values.iter().sum::<f64>() / values.len() as f64
