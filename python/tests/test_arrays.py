@@ -6,7 +6,7 @@ import struct
 import tracemalloc
 
 import pytest
-from ferrolab.client import arrays, safe_marshal
+from ferrolab.client import arrays, incoming_arrays, safe_marshal
 
 numpy = pytest.importorskip("numpy")
 
@@ -84,7 +84,7 @@ LIES = {
 def test_lies_are_errors(decode, copies):
     for name, (data, words) in LIES.items():
         with pytest.raises(ValueError, match=words):
-            print(name, arrays.loads(bytearray(data), decode, copies))
+            print(name, incoming_arrays.loads(bytearray(data), decode, copies))
 
 
 def test_a_place_is_no_data_elsewhere():
@@ -93,7 +93,7 @@ def test_a_place_is_no_data_elsewhere():
     with pytest.raises(ValueError, match="plain data"):
         safe_marshal.loads_with_places(b"c")
     with pytest.raises(ValueError, match="unhashable|hashable"):
-        arrays.loads(bytearray(raw([], b"(\2\0\0\0[\0\0\0\0{[\0\0\0\0.0")), safe_marshal.loads_with_places, True)
+        incoming_arrays.loads(bytearray(raw([], b"(\2\0\0\0[\0\0\0\0{[\0\0\0\0.0")), safe_marshal.loads_with_places, True)
 
 
 def test_no_memory_is_taken_for_what_is_not_there():
@@ -101,7 +101,7 @@ def test_no_memory_is_taken_for_what_is_not_there():
     try:
         for name in ("a table of 4 GiB", "a head of 4 GiB", "a segment of 4 GiB", "a larger shape", "an endless shape"):
             with pytest.raises(ValueError):
-                arrays.loads(bytearray(LIES[name][0]), safe_marshal.loads_with_places, True)
+                incoming_arrays.loads(bytearray(LIES[name][0]), safe_marshal.loads_with_places, True)
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
@@ -121,7 +121,7 @@ def test_damaged_bytes_are_errors_or_values():
             data[chance.randrange(len(data))] = chance.choice((0, 1, 8, 46, 79, 255, chance.randrange(256)))
         del data[len(data) - chance.choice((0, 0, 0, 1, 8, 30)) :]
         try:
-            value = arrays.loads(data, safe_marshal.loads_with_places, chance.random() < 0.5)
+            value = incoming_arrays.loads(data, safe_marshal.loads_with_places, chance.random() < 0.5)
         except (ValueError, TypeError, struct.error, OverflowError):
             continue
         seen += 1
@@ -158,7 +158,7 @@ def test_memory_between_fields_is_not_sent():
     array = numpy.frombuffer(bytearray(b"\xff" * 2 * gaps.itemsize), gaps)
     sent = bytes(arrays.dumps([arrays.keep(array)]).buffers[-1])
     assert sent.count(0) == 2 * (gaps.itemsize - 10)
-    got = arrays.loads(bytearray(b"".join(arrays.dumps([arrays.keep(array)]).buffers)), marshal.loads, True)[0]
+    got = incoming_arrays.loads(bytearray(b"".join(arrays.dumps([arrays.keep(array)]).buffers)), marshal.loads, True)[0]
     assert got.dtype == gaps and got["inner"]["a"].tolist() == [255, 255]
 
 

@@ -28,7 +28,7 @@ macro_rules! sources {
 }
 
 const SOURCES: &[(&str, &str)] = sources! {
-    "__init__" "client/__init__" "client/arrays" "client/decorators" "client/quantities" "worker/__init__"
+    "__init__" "client/__init__" "client/arrays" "client/decorators" "client/incoming_arrays" "client/quantities" "worker/__init__"
     "worker/allocator" "worker/annotations" "worker/auto_proxy" "worker/boot" "worker/calls"
     "worker/channel_threads" "worker/class_copy" "worker/complaints" "worker/convert"
     "worker/daemon" "worker/describe" "worker/driver_sources" "worker/exception_log"

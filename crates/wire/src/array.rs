@@ -18,8 +18,8 @@ use crate::value::Value;
 
 /// Most dimensions of an array: those of numpy 2.
 const MAX_DIMENSIONS: usize = 64;
-/// Most elements of an array that has fewer bytes than elements.
-const MAX_EMPTY_ELEMENTS: usize = 1 << 20;
+/// Most bytes of an array, whose dimensions of length 0 count as 1: numpy's limit.
+const MAX_BYTES: usize = isize::MAX.unsigned_abs();
 const TOO_LARGE: &str = "an array has a shape that is too large";
 
 /// An array of numpy's.
@@ -76,8 +76,8 @@ impl Array {
         if element_count(&shape)?.checked_mul(dtype.item_bytes()) != Some(data.len()) {
             return Err("an array has another number of bytes than its shape needs");
         }
-        // A list of so many empty lists, or of empty texts, would take memory without any data.
-        if nonzero_product(&shape)? > data.len().max(MAX_EMPTY_ELEMENTS) {
+        let bytes = nonzero_product(&shape)?.checked_mul(dtype.item_bytes());
+        if bytes.is_none_or(|bytes| bytes > MAX_BYTES) {
             return Err(TOO_LARGE);
         }
         Ok(Array { dtype, shape, order, data, mask: None })
@@ -152,7 +152,7 @@ fn nonzero_product(shape: &[usize]) -> Result<usize, &'static str> {
     }
     let mut nonzero = shape.iter().copied().filter(|length| *length > 0);
     let product = nonzero.try_fold(1, usize::checked_mul);
-    product.filter(|product| *product <= isize::MAX.unsigned_abs()).ok_or(TOO_LARGE)
+    product.filter(|product| *product <= MAX_BYTES).ok_or(TOO_LARGE)
 }
 
 impl fmt::Display for Array {

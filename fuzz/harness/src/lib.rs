@@ -11,5 +11,5 @@ mod serializers;
 pub use connection::{check_connection, check_handshake};
 pub use frame::check_frame;
 pub use remote::lock::check::run_bytes as check_lock_policy;
-pub use serializers::check_serializer;
+pub use serializers::{check_arrays, check_serializer};
 pub use wire::serializer::Serializer;

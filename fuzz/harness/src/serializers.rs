@@ -1,6 +1,7 @@
 //! Harness of the serializers: any bytes give a value or an error. A value can be printed, and
 //! after at most two round trips it no longer changes.
 
+use wire::packed;
 use wire::serializer::Serializer;
 use wire::value::Value;
 use wire::{DecodeErrorKind, EncodeError, Limits};
@@ -31,6 +32,37 @@ pub fn check_serializer(serializer: Serializer, data: &[u8]) {
     }
     for other in Serializer::ALL {
         round_trip(other, &value);
+    }
+}
+
+/// Reads `data` as a message with arrays. Its value is written and read again as it is, and as
+/// lists for peers that know no arrays.
+pub fn check_arrays(data: &[u8]) {
+    let limits = Limits::default();
+    drop(packed::decode_call_counted(data, &limits));
+    let value = match packed::decode_counted(data, &limits) {
+        Ok((value, _)) => value,
+        Err(error) => {
+            assert!(error.at <= data.len(), "{error}");
+            assert!(!error.to_string().is_empty());
+            return;
+        }
+    };
+    assert!(packed::has_valid_table(data));
+    let mut out = b"before".to_vec();
+    if let Ok(has_arrays) = packed::encode(&value, &mut out) {
+        let written = out.get(6..).unwrap_or_default();
+        let again = match has_arrays {
+            true => packed::decode_counted(written, &limits).map(|(value, _)| value),
+            false => Serializer::Marshal.decode(written, &limits),
+        };
+        match again {
+            Ok(again) => assert_eq!(again.to_string(), value.to_string()),
+            Err(error) => assert!(matches!(error.kind, DecodeErrorKind::Memory(_)), "{error}"),
+        }
+    }
+    for serializer in Serializer::ALL {
+        round_trip(serializer, &value);
     }
 }
 

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use fuzz_harness::{
-    Serializer, check_connection, check_frame, check_handshake, check_lock_policy, check_serializer,
+    Serializer, check_arrays, check_connection, check_frame, check_handshake, check_lock_policy, check_serializer,
 };
 
 /// Longest input after mutation, in bytes.
@@ -120,6 +120,11 @@ fn serpent() {
 #[test]
 fn marshal() {
     run_harness("marshal", 4000, |data| check_serializer(Serializer::Marshal, data));
+}
+
+#[test]
+fn arrays() {
+    run_harness("arrays", 4000, check_arrays);
 }
 
 #[test]

@@ -11,7 +11,7 @@ import threading
 import weakref
 from time import monotonic
 
-from . import arrays, logins, message, serializers, transport
+from . import arrays, incoming_arrays, logins, message, serializers, transport
 from .answer import read_value, refuse_handshake
 from .errors import (
     NOT_STARTED,
@@ -265,10 +265,10 @@ class Connection:
     def _receive_arrays(self, data, notes, size, deadline):
         """The annotations and the payload of an answer; arrays are received into their memory."""
         begin = _HEADER_BYTES + notes
-        at = min(begin + arrays.FIXED_SIZE, begin + size)
+        at = min(begin + arrays.FIXED.size, begin + size)
         data = self._complete(data, at, deadline) if len(data) < at else data
         try:
-            at = begin + arrays.begin_size(memoryview(data)[begin:], size)
+            at = begin + incoming_arrays.begin_size(memoryview(data)[begin:], size)
         except (ValueError, struct.error) as error:
             raise ProtocolError("the server sent no arrays: {}".format(error)) from None
         data = self._complete(data, at, deadline) if len(data) < at else data

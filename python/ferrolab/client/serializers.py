@@ -11,7 +11,7 @@ import json
 import marshal
 import struct
 
-from . import arrays, message, safe_marshal, serpent
+from . import arrays, incoming_arrays, message, safe_marshal, serpent
 from .errors import RAN, SerializeError
 from .plain import convert, plain_array
 
@@ -144,7 +144,7 @@ def arrays_begin(begin, size, trusted):
     """A payload with arrays of `size` bytes that begins so, and the memory to fill with the rest
     (`Incoming.allocate`); a SerializeError for other bytes."""
     try:
-        payload = arrays.Incoming(begin, size, marshal.loads if trusted else _PLACES)
+        payload = incoming_arrays.Incoming(begin, size, marshal.loads if trusted else _PLACES)
         return payload, payload.allocate()
     except _UNREADABLE as error:
         raise _unreadable(error) from error
@@ -156,9 +156,9 @@ def decode(number, payload, trusted):
         if number == MARSHAL and trusted:
             return marshal.loads(payload)
         if number == arrays.SERIALIZER:
-            if type(payload) is arrays.Incoming:
+            if type(payload) is incoming_arrays.Incoming:
                 return payload.value()
-            return arrays.loads(payload, marshal.loads if trusted else _PLACES, True)
+            return incoming_arrays.loads(payload, marshal.loads if trusted else _PLACES, True)
         return _LOADS[number](payload)
     except KeyError:
         raise SerializeError(

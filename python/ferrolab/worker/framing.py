@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 
-from ..client import arrays
+from ..client import arrays, incoming_arrays
 
 MARSHAL_VERSION = 2
 
@@ -146,7 +146,7 @@ class Reader:
         """The content of a frame with arrays, which keep the memory that it is received into."""
         if size >= WORTH_RETURNING:
             self.had_huge = True
-        whole = arrays.buffer(size)
+        whole = incoming_arrays.buffer(size)
         done = min(self._end - start, size)
         whole[:done] = self._view[start : start + done]
         self._start = start + done
@@ -158,7 +158,7 @@ class Reader:
                 return None
             done += count
         try:
-            return arrays.loads(whole, marshal.loads, False)
+            return incoming_arrays.loads(whole, marshal.loads, False)
         except ValueError as error:
             raise Unreadable(str(error)) from error
 

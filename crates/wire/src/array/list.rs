@@ -4,11 +4,11 @@ use super::dtype::DTypeForm;
 use super::{Array, ArrayOrder, DType, Element};
 use crate::value::Value;
 
-/// Lists of a list of lists for each byte of the array: many dimensions of length 1 would take
-/// memory without any data.
-const MOST_LISTS_PER_BYTE: usize = 4;
-/// Lists beyond that.
-const MOST_EMPTY_LISTS: usize = 1 << 16;
+/// Lists and elements of a list of lists for each byte of the array: empty texts, and dimensions of
+/// length 1, would take memory without any data.
+const MAX_VALUES_PER_BYTE: usize = 4;
+/// Lists and elements beyond that.
+const MAX_EMPTY_VALUES: usize = 1 << 16;
 
 impl Array {
     /// The array as a list of lists, or as a plain value where it has no dimensions. Masked
@@ -17,21 +17,21 @@ impl Array {
     /// # Errors
     /// Elements that have no plain form.
     pub fn to_list(&self) -> Result<Value, &'static str> {
-        if self.list_count() > MOST_LISTS_PER_BYTE * self.data().len() + MOST_EMPTY_LISTS {
-            return Err("an array with so many dimensions has no form as a list");
+        if self.value_count() > MAX_VALUES_PER_BYTE * self.data().len() + MAX_EMPTY_VALUES {
+            return Err("an array with so many empty elements or dimensions has no form as a list");
         }
         let strides = self.strides();
         self.nested(0, 0, 0, &strides)
     }
 
-    /// The number of lists in the list of lists.
-    fn list_count(&self) -> usize {
-        let (mut lists, mut of_dimension) = (0usize, 1usize);
+    /// The number of lists and elements in the list of lists.
+    fn value_count(&self) -> usize {
+        let (mut values, mut of_dimension) = (1usize, 1usize);
         for length in self.shape() {
-            lists = lists.saturating_add(of_dimension);
             of_dimension = of_dimension.saturating_mul(*length);
+            values = values.saturating_add(of_dimension);
         }
-        lists
+        values
     }
 
     /// The elements as plain data, in the order of memory, masked ones included.

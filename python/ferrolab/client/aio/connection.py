@@ -8,9 +8,10 @@ call can get its answer.
 import asyncio
 import json
 import os
+import struct
 import weakref
 
-from .. import arrays, logins, message, serializers, transport
+from .. import arrays, incoming_arrays, logins, message, serializers, transport
 from ..answer import read_value, refuse_handshake
 from ..errors import (
     NOT_STARTED,
@@ -50,6 +51,9 @@ class AioConnection(asyncio.Protocol):
         self._data = bytearray()
         self._total = _HEADER_BYTES
         self._head = None
+        # An answer with arrays whose beginning is there, and the memory that the rest goes into.
+        self._payload = None
+        self._filler = None
         _connections.add(self)
 
     # Calls
@@ -148,15 +152,17 @@ class AioConnection(asyncio.Protocol):
             self.trusted = tls is not None and transport.checks_servers(tls)
 
     def data_received(self, data):
-        if self._data:
-            self._data += data
-            data = self._data
-        if len(data) < self._total:
-            if data is not self._data:
-                self._data += data
-            return
         try:
-            self._read(data)
+            if self._filler is not None:
+                self._fill(data)
+                return
+            if self._data:
+                self._data += data
+                data = self._data
+            if len(data) < self._total:
+                self._store(data)
+            else:
+                self._read(data)
         except PyroError as error:
             if isinstance(error, MessageTooLargeError):
                 error.outcome = RAN
@@ -167,25 +173,69 @@ class AioConnection(asyncio.Protocol):
             raise ProtocolError("the server sent an answer that nobody asked for")
         if self._head is None:
             self._head = message.read_header(data, self._kind, self.seq, self._limit)
-            self._total = _HEADER_BYTES + self._head[3] + self._head[4]
+            self._total = self._whole_size()
+        kind, flags, number, notes, _ = self._head
+        if len(data) < self._whole_size() and number == arrays.SERIALIZER:
+            if not flags & message.COMPRESSED:
+                self._begin_arrays(data)
+                return
         if len(data) < self._total:
-            if data is not self._data:
-                self._data += data
+            self._store(data)
             return
         if len(data) > self._total:
             raise ProtocolError("the server sent more than the answer to one call")
-        kind, flags, number, notes, _ = self._head
         at = _HEADER_BYTES + notes
         notes = bytes(data[_HEADER_BYTES:at])
         # Elements of arrays are copied once, into the arrays.
         payload = memoryview(data)[at:] if number == arrays.SERIALIZER else data[at:]
-        self._head, self._total = None, _HEADER_BYTES
-        if data is self._data:
-            self._data = bytearray()
         if flags & message.COMPRESSED:
             payload = message.inflate(payload, self._limit)
-        if not self._waiter.done():
-            self._waiter.set_result((kind, flags, number, notes, payload))
+        self._deliver((kind, flags, number, notes, payload))
+
+    def _whole_size(self):
+        return _HEADER_BYTES + self._head[3] + self._head[4]
+
+    def _store(self, data):
+        if data is not self._data:
+            self._data += data
+
+    def _deliver(self, answer):
+        self._head, self._total = None, _HEADER_BYTES
+        self._payload = self._filler = None
+        self._data = bytearray()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(answer)
+
+    def _begin_arrays(self, data):
+        """Makes the arrays of an answer once their descriptions are there."""
+        _, _, _, notes, size = self._head
+        begin = _HEADER_BYTES + notes
+        self._total = min(begin + arrays.FIXED.size, begin + size)
+        if len(data) >= self._total:
+            there = memoryview(data)
+            try:
+                self._total = begin + incoming_arrays.begin_size(there[begin:], size)
+            except (ValueError, struct.error) as error:
+                raise ProtocolError("the server sent no arrays: {}".format(error)) from None
+            if len(data) >= self._total:
+                at = self._total
+                made = serializers.arrays_begin(there[begin:at], size, self.trusted)
+                self._payload, missing = made
+                self._filler = incoming_arrays.Filler(missing, at - begin)
+                notes = bytes(there[_HEADER_BYTES:begin])
+                self._head = (*self._head[:3], notes, size)
+                self._fill(there[at:])
+                return
+        self._store(data)
+
+    def _fill(self, data):
+        """Takes bytes of an answer with arrays, into their memory."""
+        try:
+            self._filler.feed(data)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from None
+        if self._filler.at == self._head[4]:
+            self._deliver((*self._head[:4], self._payload))
 
     def connection_lost(self, error):
         self.closed = True
