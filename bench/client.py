@@ -1,7 +1,7 @@
 """A client that calls one method over and over: `client.py JOB`, a line of JSON.
 
-The client is Pyro5's; with `"client": "ours"` it is Ferrolab's, and with `"client": "raw"` a bare socket,
-for a `raw_server`. It prints what `bench/load` prints of its calls.
+The client is Pyro5's; with `"client": "ours"` it is Ferrolab's, and with `"client": "raw"` a bare
+socket, for a `raw_server`. It prints what `bench/load` prints of its calls.
 """
 
 import contextlib

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import compare
 from against import BEFORE
+from array_calls import ARRAYS, array_client
 from figures import PYRO5, RAW, Goal
 from processes import cpu_seconds, pin, rss_mib
 from series import SERIES, series
@@ -118,19 +119,6 @@ def client(bench, name, options):
     job = bench.job(name, options.get("call", SHORT), options.get("serializer", "serpent"))
     job |= {"seconds": bench.seconds, "warmup": bench.seconds / 5, "core": core}
     return _on(core, bench, name, lambda: bench.run_client(job))
-
-
-def array_client(bench, name, options):
-    """Calls that return arrays: to our client from our servers, as lists to Pyro5's from its own,
-    and as so many bytes over a bare socket."""
-    job = {**bench.servers[name].target(), "seconds": bench.seconds, "warmup": bench.seconds / 5}
-    if name == RAW:
-        job |= {"client": "raw", "raw": {"request": 100, "answer": options["bytes"] + 150}}
-    elif name == THREAD:
-        job |= {"serializer": "serpent", **options["as_list"]}
-    else:
-        job |= {"client": "ours", **options["call"]}
-    return bench.watched(name, lambda: bench.run_client(job))
 
 
 def _on(core, bench, name, measure):
@@ -321,19 +309,6 @@ def _block(serializer):
     ]
 
 
-def _arrays(name, what, size, call, as_list, goals):
-    return Scenario(
-        f"arrays-{name}",
-        f"{what} to our client; as a list by serpent to Pyro5's",
-        [NATIVE, HOSTED, RAW] if as_list is None else [NATIVE, HOSTED, THREAD, RAW],
-        goals,
-        measure=array_client,
-        bytes=size,
-        call=call,
-        as_list=as_list,
-    )
-
-
 def _lookups(storage, least):
     stock = f"{PYRO5} {storage}"
     return Scenario(
@@ -466,29 +441,9 @@ SCENARIOS = [
     *(_floats(serializer, 2) for serializer in ("marshal", "msgpack")),
     *_block("marshal"),
     *_block("msgpack"),
-    _arrays(
-        "100k",
-        "an array of 100,000 floats",
-        800_000,
-        {"method": "array", "args": [100_000]},
-        {"method": "floats", "args": [100_000]},
-        [Goal(HOSTED, least=100, against=THREAD)],
-    ),
-    _arrays(
-        "1m",
-        "an array of 1,000,000 floats",
-        8_000_000,
-        {"method": "array", "args": [1_000_000]},
-        None,
-        [Goal(HOSTED, least=0.5, against=RAW)],
-    ),
-    _arrays(
-        "frame",
-        "a frame of 1024 x 1024 uint16",
-        2 << 20,
-        {"method": "frame", "args": [1024, 1024]},
-        {"method": "rows", "args": [1024, 1024]},
-        [Goal(HOSTED, least=0.5, against=RAW), Goal(HOSTED, least=500, against=THREAD)],
+    *(
+        Scenario(name, what, servers, goals, measure=array_client, **options)
+        for name, what, servers, goals, options in ARRAYS
     ),
     _lookups("memory", 5),
     _lookups("sql", 10),

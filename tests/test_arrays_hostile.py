@@ -1,4 +1,4 @@
-"""Arrays that are not what they claim: from a client to the daemon, and from a server to our client."""
+"""Arrays that are not what they claim: of a client to the daemon, of a server to our client."""
 
 import asyncio
 import json

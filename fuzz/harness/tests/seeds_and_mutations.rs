@@ -12,7 +12,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use fuzz_harness::{
-    Serializer, check_arrays, check_connection, check_frame, check_handshake, check_lock_policy, check_serializer,
+    Serializer, check_arrays, check_connection, check_frame, check_handshake, check_lock_policy,
+    check_serializer,
 };
 
 /// Longest input after mutation, in bytes.

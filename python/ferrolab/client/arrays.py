@@ -2,8 +2,8 @@
 
 The byte table is in `crates/wire/src/packed.rs`: a table of segments, a head in marshal that has an
 Ellipsis in place of each array, and the segments. Elements are sent from the array's own memory and
-received into it. A worker first copies an array that its driver still has: while it is sent, another
-thread of the driver may go on writing to it.
+received into it. A worker first copies an array that its driver still has: while it is sent,
+another thread of the driver may go on writing to it.
 
 Numpy is imported when the first array is made; `incoming_arrays` is the other direction.
 """

@@ -178,7 +178,7 @@ fn the_length_of_a_frame_says_its_form() {
     assert_eq!(frames::form_and_length(*head), (Plain, content.len()));
     let list = Value::List(vec![1.5.into(), 2.5.into()]);
     assert_eq!(read(Plain, content), Answered::Value(list, Vec::new()));
-    // A result of its own is passed on, if its table is right.
+    // A result without its tuple is passed on, if its table is right.
     let mut result = vec![0xff; frames::HEAD];
     wire::packed::encode(&array, &mut result).unwrap();
     let length = (result.len() - frames::HEAD) as u32 | 3 << 30;
