@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import marshal
 import os
 import socket
@@ -188,6 +189,26 @@ def test_stalls_and_vanishing():
         assert caught.value.outcome == "not started"
 
     run(script)
+
+
+def test_members_have_signatures_and_texts(running):
+    """Those that the other client shows, and before any call."""
+    lab = ferrolab.connect(running.home, timeout=NEVER, connect_timeout=NEVER)
+
+    async def script():
+        async with lab.aio as aio:
+            assert {"move", "position", "lock_info"} <= set(dir(aio["lab.laser"]))
+            shown, known = aio["lab.laser"], lab["lab.laser"]
+            for name in ("move", "drive", "axis", "lock"):
+                member, other = getattr(shown, name), getattr(known, name)
+                assert member.__name__ == name and member.__doc__ == other.__doc__
+                assert inspect.signature(member) == inspect.signature(other)
+            assert "two drivers" not in (shown.move.__doc__ or "")
+            assert "by" in inspect.signature(shown.move).parameters
+            assert await shown.move.with_timeout(NEVER)(by=1)
+
+    with lab:
+        run(script)
 
 
 def test_a_lab_of_several_event_loops():

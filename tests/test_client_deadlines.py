@@ -53,28 +53,24 @@ async def note_in_time(uri, seconds):
     lambda uri: connect(uri, timeout=1).note("late"),
     lambda uri: asyncio.run(note_in_time(uri, 1)),
 ])  # fmt: skip
-def test_a_call_that_waits_for_its_turn_is_not_begun_after_its_deadline(uri, call, tmp_path):
+def test_a_call_that_waits_for_its_turn_is_not_begun_after_its_deadline(lab, uri, call, tmp_path):
+    def is_told():
+        """On a busy machine the daemon's answer may come after the client has given up."""
+        with pytest.raises(ferrolab.TimeoutError) as caught:
+            call(uri)
+        return caught.value.outcome == "not started" and "has not begun" in str(caught.value)
+
     with connect(uri) as busy, connect(uri) as look:
         look.clear()
         gate = tmp_path / "gate"
         held = later(lambda: busy.hold("first", str(gate)))
         # A multiplex daemon has no turn for a look at its notes.
-        wait_for(lambda: holds_turn(uri), NEVER, "the first call has its turn")
-        with pytest.raises(ferrolab.TimeoutError, match="has not begun") as caught:
-            call(uri)
-        assert caught.value.outcome == "not started"
+        wait_for(lambda: "hold" in lab.run("calls").stdout, NEVER, "the first call has its turn")
+        wait_for(is_told, NEVER, "it is told that the call has not begun")
         gate.touch()
         held()
         assert look.notes() == [("begin", "first"), ("end", "first")]
         assert look.note.with_timeout(NEVER)("in time") == 3
-
-
-def holds_turn(uri):
-    try:
-        connect(uri).notes.with_timeout(0.2)()
-    except ferrolab.TimeoutError:
-        return True
-    return False
 
 
 def test_a_call_that_runs_at_its_deadline_is_unknown(uri, tmp_path):
@@ -82,7 +78,7 @@ def test_a_call_that_runs_at_its_deadline_is_unknown(uri, tmp_path):
         made.clear()
         gate = tmp_path / "gate"
         with pytest.raises(ferrolab.TimeoutError) as caught:
-            made.hold.with_timeout(1)("long", str(gate))
+            made.hold.with_timeout(5)("long", str(gate))
         assert caught.value.outcome == "unknown"
         gate.touch()
         wait_for(lambda: made.notes() == [("begin", "long"), ("end", "long")], NEVER, "it has run")

@@ -97,7 +97,7 @@ def test_all_or_none(running, stranger):
         assert at_once.returncode == 1 and "locked (by 'eve')" in at_once.text
         assert "runs" not in refused.text + at_once.text
         assert [state(stranger[name]) for name in ("lab.a", "lab.c")] == ["free"] * 2
-    assert running.run(*free).stdout == "runs\n"
+    assert running.run("session", "run", "--wait", NEVER, *free[4:]).stdout == "runs\n"
     missing = running.run("session", "run", "lab.a", "lab.missing", "--", "true", check=False)
     assert missing.returncode == 1 and "lab.missing" in missing.text
     twice = running.run("session", "run", "lab.a", "lab.a", "--", "true", check=False)

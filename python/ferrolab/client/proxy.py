@@ -59,10 +59,11 @@ class Method:
         return "<remote method {} of {}>".format(self._name, self._remote.uri)
 
 
+# Method `lock` or `unlock`, called by its name: the lock belongs to the thread's connection.
 class _LockMethod(Method):
-    """`lock` and `unlock` by their names: the lock belongs to the thread's connection."""
-
     __slots__ = ()
+    # The member's text: a class has its own, or None.
+    __doc__ = Method.__dict__["__doc__"]
 
     def __call__(self, *args, **kwargs):
         answer = super().__call__(*args, **kwargs)

@@ -140,21 +140,22 @@ class RemoteObject:
 
     def text_of(self, name):
         """The documentation of a member, as far as the daemon has it."""
-        self._describe()
+        self.describe()
         return self._card.text(name) or self._texts.get(name)
 
     def signature_of(self, name):
         """The signature of a method; None where the daemon does not say it."""
-        self._describe()
+        self.describe()
         return self._card.signature(name)
 
     @property
     def card_version(self):
         """A hash of the service's card; None from daemons that have none."""
-        self._describe()
+        self.describe()
         return self._card.version
 
-    def _describe(self):
+    def describe(self):
+        """Asks the daemon for texts and signatures, where that is still to do."""
         if self._card is None:
             answer = _description(self)
             self._texts = _documentation(answer)

@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..plain import plain_args, plain_kwargs
 from ..proxy import uri_resolver
+from ..remote import RemoteObject
 from ..settings import Settings, check_seconds
 from ..uri import URI
 from .pool import AioPool
@@ -40,6 +41,7 @@ class AioRemote:
         # Connections belong to the event loop in which they were opened.
         self._pools = weakref.WeakKeyDictionary()
         self.fixed_pool = None
+        self._description = None
 
     @property
     def pool(self):
@@ -54,7 +56,25 @@ class AioRemote:
         return pool
 
     def _connected(self, connection):
+        if self.members is not None and connection.members != self.members:
+            self._description = None
         self.members = connection.members
+
+    def describe(self):
+        """The object with its texts and signatures, as the other client has them.
+
+        It is asked for once, and waited for: `help` and completion cannot be awaited.
+        """
+        if self._description is None:
+            remote = RemoteObject(self.uri, self.settings, self.look_up)
+            try:
+                # Connects: the object's id comes with its address.
+                self.members = remote.members
+                remote.describe()
+            finally:
+                remote.pool.close()
+            self._description = remote
+        return self._description
 
     async def resolve(self):
         """The URI to connect to; names are looked up in a thread."""
@@ -151,6 +171,21 @@ class AioMember:
         """The same member; a call raises `TimeoutError` after this many seconds."""
         return AioMember(self._remote, self._name, check_seconds("timeout", seconds))
 
+    @property
+    def __name__(self):
+        return self._name
+
+    @property
+    def __doc__(self):
+        return self._remote.describe().text_of(self._name)
+
+    @property
+    def __signature__(self):
+        signature = self._remote.describe().signature_of(self._name)
+        if signature is None:
+            raise AttributeError("__signature__")  # any arguments, as __call__ has them
+        return signature
+
     def __repr__(self):
         return "<remote member {} of {}>".format(self._name, self._remote.uri)
 
@@ -177,8 +212,8 @@ class AioProxy:
         raise AttributeError("set a property with `await proxy.{}.set(value)`".format(name))
 
     def __dir__(self):
-        members = self._remote.members
-        return sorted(set(object.__dir__(self)) | set(members.names() if members else ()))
+        members = self._remote.members or self._remote.describe().members
+        return sorted(set(object.__dir__(self)) | set(members.names()))
 
     def __repr__(self):
         return "<ferrolab.aio proxy of {}>".format(self._remote.uri)
