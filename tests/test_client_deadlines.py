@@ -75,6 +75,7 @@ def test_a_call_that_waits_for_its_turn_is_not_begun_after_its_deadline(lab, uri
 
 def test_a_call_that_runs_at_its_deadline_is_unknown(uri, tmp_path):
     with connect(uri) as made:
+        # Connects, and makes the instance: the next call begins at once.
         made.clear()
         gate = tmp_path / "gate"
         with pytest.raises(ferrolab.TimeoutError) as caught:

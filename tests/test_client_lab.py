@@ -99,6 +99,7 @@ def test_a_service_is_found_where_it_is_after_a_restart(running):
         assert supply.voltage == 0
 
 
+@pytest.mark.timeout(3600)
 def test_a_daemon_that_is_killed_in_the_middle_of_calls(running, tmp_path):
     """Each call is reported as unknown, and none is made twice."""
     rounds = 500 if EXTENDED else 20
