@@ -220,7 +220,7 @@ def test_a_process_that_hangs_is_noticed_and_restarted(lab, process):
     wait_for(again, NEVER, f"{process} runs again")
     assert time.monotonic() - began <= within(12)
     after = lab.entry("processes", process)
-    assert (after["uri"], after["restarts"]) == (before["uri"], 1)
+    assert after["uri"] == before["uri"] and after["restarts"] >= 1
     log = (lab.home / "logs/ferrolab.log").read_text()
     assert "it hangs: no answer to a call on its own socket within 5 s" in log
     if process == "web":

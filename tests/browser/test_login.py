@@ -72,9 +72,10 @@ def test_a_page_with_https(chromium):
         uri = lab.wait_for_status("processes", "web", "running")["uri"]
         stranger = chromium.new_page()
         with pytest.raises(Exception, match="ERR_CERT_AUTHORITY_INVALID"):
-            stranger.goto(uri)
+            stranger.goto(uri, timeout=0)
         stranger.close()
         context = chromium.new_context(ignore_https_errors=True)
+        context.set_default_timeout(0)
         tab = context.new_page()
         tab.goto(uri.replace("https", "http"))
         assert tab.url.startswith(uri), "HTTP is sent on"

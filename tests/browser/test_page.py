@@ -289,13 +289,13 @@ def test_the_log_and_the_calls_are_filtered(page, lab):
     logged.get_by_role("cell", name="fail", exact=True).first.wait_for(state="detached")
 
 
-def test_a_form_has_its_arguments_in_order_and_a_log_its_last_line(page):
+def test_a_form_has_its_arguments_in_order_and_a_log_its_last_line(page, lab):
     at(page, "lab.typed")
     labels = member(page, "typed").locator(".fields label").all_inner_texts()
     assert [label.split()[0] for label in labels] == ["number", "count", "pair", "names", "table", "data", "rest"]
+    lab.run("restart", "process", "history")
     page.get_by_role("link", name="Log", exact=True).click()
-    page.locator(".log .text", has_text="process started").first.wait_for()
-    page.locator(".log", has_text="pid=").wait_for()
+    page.locator(".log li", has_text=re.compile("process started.*pid=")).first.wait_for()
     below = "list => list.scrollHeight - list.scrollTop - list.clientHeight"
     wait_for(lambda: page.locator(".log").evaluate(below) < 30, NEVER, "the log is at its end")
 
@@ -306,7 +306,7 @@ def test_a_view_begins_at_its_top_with_the_focus_and_the_lab_where_it_was_left(p
     page.get_by_role("link", name="lab.meter", exact=True).press("Enter")
     page.wait_for_selector(".member")
     wait_for(lambda: page.evaluate("scrollY") == 0, NEVER, "the top")
-    assert page.evaluate("document.activeElement.id") == "main"
+    wait_for(lambda: page.evaluate("document.activeElement.id") == "main", NEVER, "the focus")
     page.keyboard.press("Tab")
     assert page.evaluate("!!document.activeElement.closest('main')"), "the next stop is in the view"
     page.go_back()
@@ -339,6 +339,7 @@ def test_an_instrument_that_a_reload_removes_keeps_its_form(tab):
 
 def test_a_browser_whose_clock_is_wrong_shows_right_ages(chromium, lab):
     context = chromium.new_context()
+    context.set_default_timeout(0)
     tab = context.new_page()
     tab.add_init_script("const right = Date.now; Date.now = () => right() - 7 * 3600 * 1000")
     opened(tab, lab.link)
