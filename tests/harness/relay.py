@@ -1,5 +1,6 @@
 """A relay between a client and a daemon that counts the answers that pass."""
 
+import contextlib
 import socket
 import threading
 
@@ -12,6 +13,7 @@ class Relay:
         host, _, port = address.rpartition(":")
         self.address = (host, int(port))
         self.answers = []
+        self._connections = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.uri = f"{target}@127.0.0.1:{self.listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -23,6 +25,7 @@ class Relay:
             except OSError:
                 return
             daemon = socket.create_connection(self.address)
+            self._connections += [client, daemon]
             number = len(self.answers)
             self.answers.append(0)
             threading.Thread(target=self._pass, args=(client, daemon, None), daemon=True).start()
@@ -43,9 +46,17 @@ class Relay:
                 except OSError:
                     pass
 
+    def cut(self):
+        """Ends every connection, and takes no other."""
+        self.__exit__()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()

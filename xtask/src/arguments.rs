@@ -14,7 +14,7 @@ Commands:
              --quick      lint, and the tests of what changed since the branch left main
              --rust       lint and the Rust tests only
              --python     the Python tests only
-             --services   the tests with other services only (Prometheus, VictoriaMetrics)
+             --services   the tests with other services only (Prometheus, VictoriaMetrics, etcd)
              --browser    the tests of the page in a browser only
              --wheel      the tests of the Python wheel only
              -k EXPR      run the Python tests whose names match (passed to pytest)
@@ -34,6 +34,9 @@ Commands:
   soak     clients, operators and faults at random on a whole lab, with checks throughout
              --minutes N  for how long (10)
              --seed S     as in an earlier run
+  simulate hosts
+           many hosts on one directory in etcd: how long registrations, losses and faults take
+             --hosts N    how many (1000); --help names the other options
   compare  measure `up` and idle memory of one lab under PyroLab and under Ferrolab
   docs     write the pages that are generated from the program: the configuration reference and
              its JSON Schema
@@ -62,6 +65,8 @@ pub(crate) enum Arguments {
     },
     /// Its options are the soak's.
     Soak(Vec<String>),
+    /// What to simulate, and the script's options.
+    Simulate(Vec<String>),
     Docs,
     Compare,
     /// With what is passed on to the script.
@@ -93,6 +98,7 @@ impl Arguments {
             "test" => return test_options(words).map(Arguments::Test),
             "bench" => return Ok(Arguments::Bench(words.collect())),
             "soak" => return Ok(Arguments::Soak(words.collect())),
+            "simulate" => return Ok(Arguments::Simulate(words.collect())),
             "lint" => Arguments::Lint,
             "arrows" => Arguments::Arrows { circles: flag(&mut words, "--circles") },
             "tidy" => Arguments::Tidy,

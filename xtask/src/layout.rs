@@ -123,12 +123,13 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["lib"], "re-exports"),
             (&["object", "autoclean", "broadcast"], "act on their own or for a client"),
             (&["methods", "search", "leases"], "one request each; leases end by themselves, too"),
-            (&["pattern", "arguments", "directory"], "parts of requests"),
+            (&["pattern", "arguments", "directory", "liveness"], "parts of requests; pings"),
             (
                 &["limits", "change_log", "owner"],
                 "bounds of all requests; the log of what they take; who may take it",
             ),
             (&["store"], "the names; knows no requests"),
+            (&["registry"], "the interface to a shared directory"),
         ],
     ),
     (
@@ -161,6 +162,7 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["card"], "forms of the service card; knows no lab"),
             (&["access"], "users of a lab; knows no processes"),
             (&["notify"], "delivery of notifications; knows no lab"),
+            (&["etcd"], "the client of etcd, for nameservers"),
             (&["http_client"], "requests to web servers"),
             (&["daemon_keys"], "TLS of daemons, for the lab's own programs"),
             (&["tls"], "TLS of the lab's ports, for servers and for their clients"),

@@ -60,6 +60,7 @@ fn carry_out(arguments: Arguments) -> Outcome<()> {
         // Without headings: its output may be JSON.
         Arguments::Bench(options) => return bench(&workspace, &options),
         Arguments::Soak(options) => return soak(&workspace, &options),
+        Arguments::Simulate(options) => return simulate(&workspace, &options),
         Arguments::Docs => steps.run("generated pages", || docs::write(&workspace))?,
         Arguments::Compare => compare(&workspace, &mut steps)?,
         Arguments::Arrows { circles: false } => {
@@ -124,6 +125,16 @@ fn soak(workspace: &Workspace, options: &[String]) -> Outcome<()> {
     let folders = ["python", "tests/drivers"].map(|folder| workspace.root().join(folder));
     script.env("PYTHONPATH", std::env::join_paths(folders).unwrap_or_default());
     script.env("FERROLAB_BIN", workspace.binary("ferrolab")?);
+    process::run(script.env("FERROLAB_TEST_PYTHON", &python))
+}
+
+/// Many hosts without daemons, real nameservers and a real etcd.
+fn simulate(workspace: &Workspace, options: &[String]) -> Outcome<()> {
+    let python = venv::ensure(workspace, &venv::TESTS)?;
+    process::run(workspace.cargo().args(["build", "--release", "--package", "ferrolab"]))?;
+    let mut script = process::command(&python);
+    script.current_dir(workspace.root()).arg("tests/simulate_hosts.py").args(options);
+    script.env("FERROLAB_BIN", workspace.binary_of("release", "ferrolab")?);
     process::run(script.env("FERROLAB_TEST_PYTHON", &python))
 }
 

@@ -32,7 +32,12 @@ struct Suite {
 const SERVICES: Suite = Suite {
     step: "tests with other services",
     folder: "tests/services",
-    needs: &[("prometheus", "prometheus"), ("victoria-metrics", "victoria-metrics")],
+    needs: &[
+        ("prometheus", "prometheus"),
+        ("victoria-metrics", "victoria-metrics"),
+        ("etcd", "etcd-server"),
+        ("etcdctl", "etcd-client"),
+    ],
 };
 const BROWSER: Suite =
     Suite { step: "browser tests", folder: "tests/browser", needs: &[("chromium", "chromium")] };

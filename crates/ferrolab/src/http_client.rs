@@ -1,5 +1,5 @@
-//! Client of HTTP/1.1 for POST requests, plain or with TLS against the host's trusted
-//! authorities.
+//! Client of HTTP/1.1, plain or with TLS: POST requests against the host's trusted authorities, and
+//! connections for those that ask more (`etcd`).
 //!
 //! The only HTTP client here. Errors name the host and never the path, which may have a token.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
+use hyper::http::request;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use lab_config::Secret;
@@ -19,6 +20,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Time for a whole request.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -74,15 +76,10 @@ impl Post<'_> {
 
     async fn exchange(self, body: Vec<u8>) -> Result<(StatusCode, String), String> {
         let uri: Uri = self.url.parse().map_err(|_| "the address cannot be read".to_owned())?;
-        let host = uri.host().ok_or("the address has no host")?.to_owned();
-        let is_tls = uri.scheme_str() == Some("https");
-        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let server = Server::of(&uri)?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let authority = if uri.port().is_some() { format!("{host}:{port}") } else { host.clone() };
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(path)
-            .header("host", authority)
+        let mut request = server
+            .request(Method::POST, path)
             .header("content-type", self.content_type)
             .header("user-agent", concat!("ferrolab/", env!("CARGO_PKG_VERSION")));
         for (name, Secret(value)) in self.headers {
@@ -91,46 +88,93 @@ impl Post<'_> {
         let request = request
             .body(Full::new(Bytes::from(body)))
             .map_err(|_| "a header field cannot be sent".to_owned())?;
-        let bare = host.trim_matches(['[', ']']).to_owned();
-        let stream = TcpStream::connect((bare.as_str(), port))
-            .await
-            .map_err(|error| format!("cannot connect to port {port}: {error}"))?;
-        if !is_tls {
-            return exchange(stream, request).await;
-        }
-        let name =
-            ServerName::try_from(bare).map_err(|_| "its name fits no certificate".to_owned())?;
-        let stream = connector()?
-            .connect(name, stream)
-            .await
-            .map_err(|error| format!("no TLS connection: {error}"))?;
-        exchange(stream, request).await
+        let mut connection = server.connect(connector).await?;
+        let answer = connection.requests.send_request(request).await;
+        let answer = answer.map_err(|error| format!("no answer: {error}"))?;
+        let status = answer.status();
+        // The words of a success are nothing to anybody.
+        let text = if status.is_success() { String::new() } else { text_of(answer).await };
+        Ok((status, text))
     }
 }
 
-async fn exchange<S>(
-    stream: S,
-    request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, String), String>
+/// The server that an address names.
+#[derive(Clone, Debug)]
+pub(crate) struct Server {
+    host: String,
+    port: u16,
+    is_tls: bool,
+    /// The field `Host` of its requests.
+    authority: String,
+}
+
+/// A connection to a server, which ends when it is dropped.
+pub(crate) struct Connection {
+    pub(crate) requests: http1::SendRequest<Full<Bytes>>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Server {
+    /// The server of an address.
+    ///
+    /// # Errors
+    /// The address has no host.
+    pub(crate) fn of(uri: &Uri) -> Result<Self, String> {
+        let host = uri.host().ok_or("the address has no host")?.to_owned();
+        let is_tls = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let authority = if uri.port().is_some() { format!("{host}:{port}") } else { host.clone() };
+        Ok(Server { host: host.trim_matches(['[', ']']).to_owned(), port, is_tls, authority })
+    }
+
+    /// Host and port, for people.
+    pub(crate) fn shown(&self) -> &str {
+        &self.authority
+    }
+
+    /// A request to it.
+    pub(crate) fn request(&self, method: Method, path: &str) -> request::Builder {
+        Request::builder().method(method).uri(path).header("host", &self.authority)
+    }
+
+    /// Connects; `tls` is asked only where the address wants it.
+    ///
+    /// # Errors
+    /// There is no connection, in words without the host.
+    pub(crate) async fn connect(
+        &self,
+        tls: impl FnOnce() -> Result<TlsConnector, String>,
+    ) -> Result<Connection, String> {
+        let port = self.port;
+        let stream = TcpStream::connect((self.host.as_str(), port))
+            .await
+            .map_err(|error| format!("cannot connect to port {port}: {error}"))?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        if !self.is_tls {
+            return shake_hands(stream).await;
+        }
+        let name = ServerName::try_from(self.host.clone())
+            .map_err(|_| "its name fits no certificate".to_owned())?;
+        let stream = tls()?
+            .connect(name, stream)
+            .await
+            .map_err(|error| format!("no TLS connection: {error}"))?;
+        shake_hands(stream).await
+    }
+}
+
+async fn shake_hands<S>(stream: S) -> Result<Connection, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+    let (requests, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| format!("no HTTP connection: {error}"))?;
-    let driven = tokio::spawn(connection);
-    let answer = sender.send_request(request).await;
-    let answer = match answer {
-        Ok(answer) => {
-            let status = answer.status();
-            // The words of a success are nothing to anybody.
-            let text = if status.is_success() { String::new() } else { text_of(answer).await };
-            Ok((status, text))
-        }
-        Err(error) => Err(format!("no answer: {error}")),
-    };
-    driven.abort();
-    answer
+    let driving = tokio::spawn(async move {
+        // Whatever ends it, the next request finds out.
+        let _ = connection.await;
+    });
+    Ok(Connection { requests, _driver: AbortOnDropHandle::new(driving) })
 }
 
 /// The first line of an answer, after a colon.

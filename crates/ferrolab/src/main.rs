@@ -7,6 +7,7 @@ mod authority;
 mod card;
 mod cli;
 mod daemon_keys;
+mod etcd;
 mod history_process;
 mod host;
 mod http_client;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lab_config::{Access, Host, Nameserver, Storage};
 use nameserver::autoclean::{self, Patience};
 use nameserver::{NameServerObject, Store, broadcast, leases};
-use remote::{Daemon, DaemonConfig, Limits, Location, NAMESERVER_NAME, ServerType};
+use remote::{Daemon, DaemonConfig, Limits, Location, NAMESERVER_NAME, ServerType, Uri};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use crate::access::{LOGIN_OBJECT, LoginObject, UserTable, rules};
 use crate::audit::{Audit, AuditPlace};
 use crate::authority::AuthorityFiles;
+use crate::etcd::EtcdRegistry;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
 };
@@ -88,14 +89,9 @@ pub(crate) async fn run(
     } = assignment;
     let port_tls =
         tls::of_port(config.tls(), &authority, &Vec::from_iter(named_host(&config.host)))?;
-    let file = match &config.storage {
-        Storage::Memory => None,
-        Storage::Sql(None) => Some(database),
-        Storage::Sql(Some(file)) => Some(file.clone()),
-    };
     let listener =
         address::bind(&config.host, config.port).await.map_err(|error| error.to_string())?;
-    let (store, set_aside) = open(&config.name, file.as_deref())?;
+    let (store, set_aside) = open(&config, &database, listener.location())?;
     let store = Arc::new(store);
     let allowed = os::Connections::allowed(1);
     let daemon = Daemon::new(DaemonConfig {
@@ -117,6 +113,7 @@ pub(crate) async fn run(
     let (audit, _audit_end) = host::begin_name_audit(&daemon, audit.as_ref()).unzip();
     let object = NameServerObject::new(Arc::clone(&store))
         .of_lab(lab_id.clone())
+        .of_host(lab_id.as_deref().map(host::shared_id), public_address_for(&uri))
         .with_access(daemon.access_gate());
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
@@ -233,9 +230,29 @@ async fn follow(
     }
 }
 
-fn open(name: &str, file: Option<&Path>) -> Result<(Store, Option<String>), String> {
-    let Some(file) = file else { return Ok((Store::memory(), None)) };
-    let opened = Store::open(file).map_err(|error| format!("nameserver '{name}': {error}"))?;
+/// Opens the store; second, what became of a database that was corrupt.
+fn open(
+    config: &Nameserver,
+    database: &Path,
+    location: &Location,
+) -> Result<(Store, Option<String>), String> {
+    let failed = |error: String| format!("nameserver '{}': {error}", config.name);
+    let file = match &config.storage {
+        Storage::Memory => return Ok((Store::memory(), None)),
+        Storage::Sql(None) => database,
+        Storage::Sql(Some(file)) => file,
+        Storage::Etcd => {
+            let etcd = config.etcd.as_ref().ok_or_else(|| failed("no etcd is named".into()))?;
+            let registry = EtcdRegistry::new(etcd).map_err(failed)?;
+            // Each process is a replica of its own: what the last one announced ends by itself.
+            let id = uuid::Uuid::new_v4().to_string();
+            let uri = Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location: location.clone() };
+            let address = uri_for_people(&uri, public_address_for(&uri));
+            info!(replica = id, prefix = etcd.prefix, "serves names that etcd keeps");
+            return Ok((Store::shared(Arc::new(registry), id, address), None));
+        }
+    };
+    let opened = Store::open(file).map_err(|error| failed(error.to_string()))?;
     info!(file = %file.display(), names = opened.0.read().len(), "opened the database");
     Ok(opened)
 }

@@ -227,7 +227,7 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Cl
 }
 
 /// Trusts the authorities of the operating system.
-fn of_the_system(own: Option<&CertificateFiles>) -> Result<ClientTls, TlsError> {
+pub(crate) fn of_the_system(own: Option<&CertificateFiles>) -> Result<ClientTls, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     ClientTls::trusting_der(found.certs.into_iter().map(|der| der.to_vec()), own)
 }

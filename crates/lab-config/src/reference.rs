@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
-    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, Field, GRANT, HEALTH, HISTORY, LAB, MEMBER,
+    ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, ETCD, Field, GRANT, HEALTH, HISTORY, LAB, MEMBER,
     NAMESERVER, NOTIFY, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP,
     ValueKind, WEB,
 };
@@ -22,6 +22,7 @@ use super::{bytes, duration};
 const CHAPTERS: &[(&str, &Section)] = &[
     ("The whole file", &TOP),
     ("Nameservers", &NAMESERVER),
+    ("etcd", &ETCD),
     ("Daemons", &DAEMON),
     ("Services", &SERVICE),
     ("Members", &MEMBER),
@@ -190,7 +191,7 @@ fn value_schema(kind: ValueKind) -> Value {
         ValueKind::Flag => json!({ "type": "boolean" }),
         ValueKind::TlsMode => json!({ "enum": [true, false, "offered"] }),
         ValueKind::Choice(choices) => json!({ "enum": choices }),
-        ValueKind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+)$" }),
+        ValueKind::Storage => json!({ "type": "string", "pattern": "^(memory|sql|sql:.+|etcd)$" }),
         ValueKind::Names => texts(),
         ValueKind::List(_) => json!({ "type": "array", "items": { "type": "string" } }),
         ValueKind::Environment | ValueKind::Headers => {
@@ -267,7 +268,7 @@ fn words(kind: ValueKind) -> String {
             let quoted: Vec<String> = choices.iter().map(|choice| format!("`{choice}`")).collect();
             return quoted.join(" or ");
         }
-        ValueKind::Storage => "`memory`, `sql`, `sql:FILE`",
+        ValueKind::Storage => "`memory`, `sql`, `sql:FILE`, `etcd`",
         ValueKind::Name => "name",
         ValueKind::Names => "list of names",
         ValueKind::List(_) => "list of texts",

@@ -155,18 +155,18 @@ impl Walk<'_> {
     }
 
     fn storage(&mut self, field: &Field, node: &Node) -> Option<Data> {
-        let what = "`memory`, `sql` or `sql:FILE`";
+        let what = "`memory`, `sql`, `sql:FILE` or `etcd`";
         let Some(text) = written_text(node) else { return self.expected(field, node, what) };
         let (kind, file) =
             text.split_once(':').map_or((text, None), |(kind, file)| (kind, Some(file)));
         let help = match (kind, file) {
-            ("memory", None) | ("sql", None) => return Some(text.into()),
+            ("memory" | "sql" | "etcd", None) => return Some(text.into()),
             ("sql", Some(file)) if !file.trim().is_empty() => return Some(text.into()),
             ("sql", Some(_)) => "write the file after `sql:`, or `sql` alone".to_owned(),
             ("dbm", _) => {
                 "dbm keeps no metadata and is not supported: write `storage: sql`".to_owned()
             }
-            (kind, _) => match advice::did_you_mean(kind, ["memory", "sql"]) {
+            (kind, _) => match advice::did_you_mean(kind, ["memory", "sql", "etcd"]) {
                 Some(help) => help,
                 None => "for example `storage: sql`".to_owned(),
             },

@@ -1,31 +1,19 @@
 //! Autoclean: removes the names of servers that no longer answer.
 //!
-//! Each address is pinged once for all its names, 64 addresses at the same time, with one deadline
-//! for all that is asked of it. Time is the monotonic clock's.
-//!
-//! A server that speaks TLS answers a ping only where both sides trust each other, which a
-//! nameserver cannot arrange: a server that begins a TLS handshake is alive.
+//! Each address is pinged once for all its names (`liveness`). Time is the monotonic clock's.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use remote::{ConnectError, DAEMON_NAME, Error, Location, NAMESERVER_NAME, Proxy, Uri, speaks_tls};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use remote::{DAEMON_NAME, Location, NAMESERVER_NAME, Uri};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use crate::directory::{drop_if_still, list};
+use crate::liveness::{Verdict, ask_all, on_this_host};
 use crate::store::{Entry, Store};
 
-/// Time for all that an address is asked.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// Time for the answer to a ping; the rest of [`DEADLINE`] is for the reason why it is missing.
-const ANSWER: Duration = Duration::from_secs(4);
-/// Addresses that are asked at the same time.
-const AT_ONCE: usize = 64;
 /// Longest time between two pings of an address that has failed.
 const RECHECK: Duration = Duration::from_secs(5);
 
@@ -43,17 +31,6 @@ impl Default for Patience {
     fn default() -> Self {
         Patience { absent: Duration::from_secs(20), silent: Duration::from_secs(60) }
     }
-}
-
-/// The result of a ping.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    Alive,
-    Absent(String),
-    Silent,
-    /// A connection is neither accepted nor refused: the host is gone, or the server's queue of
-    /// connections is full, also with ours.
-    Unreachable(String),
 }
 
 /// A registration. A name that is registered again, also with the same URI, has another one.
@@ -175,7 +152,8 @@ impl Failure {
     }
 }
 
-/// The names to check, with their addresses. A name for another name has no address.
+/// The names to check, with their addresses. A name for another name has no address; those of a
+/// host have leases (`leases`).
 fn names(store: &Store) -> BTreeMap<Key, Location> {
     let listed = list(&store.read(), "").into_iter();
     let located = listed.filter_map(|(name, entry)| match entry.uri.parse().map(on_this_host) {
@@ -186,78 +164,6 @@ fn names(store: &Store) -> BTreeMap<Key, Location> {
         _ => None,
     });
     located.collect()
-}
-
-/// A daemon that listens at all addresses of this host is asked at one that never changes.
-fn on_this_host(uri: Uri) -> Uri {
-    uri.reached_at(Ipv4Addr::LOCALHOST.into())
-}
-
-async fn ask_all<'a>(locations: impl Iterator<Item = &'a Location>) -> HashMap<Location, Verdict> {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    let mut asking = JoinSet::new();
-    let mut asked = std::collections::HashSet::new();
-    for location in locations.filter(|location| asked.insert(Location::clone(location))) {
-        let (places, location) = (Arc::clone(&places), location.clone());
-        asking.spawn(async move {
-            // The semaphore is never closed.
-            let _place = places.acquire().await;
-            let verdict = ask(&location).await;
-            (location, verdict)
-        });
-    }
-    let mut verdicts = HashMap::new();
-    while let Some(answer) = asking.join_next().await {
-        verdicts.extend(answer);
-    }
-    verdicts
-}
-
-/// Connects, shakes hands with the daemon and pings it. That takes one of the daemon's workers for
-/// a moment; a daemon without a free one says so, which is an answer too.
-async fn ask(location: &Location) -> Verdict {
-    let uri = Uri::Pyro { object: DAEMON_NAME.to_owned(), location: location.clone() };
-    let mut proxy = Proxy::from(uri).with_timeout(ANSWER);
-    let until = Instant::now() + DEADLINE;
-    let (reason, is_late) = match timeout(ANSWER, proxy.ping()).await {
-        Ok(Ok(()) | Err(Error::Connect { source: ConnectError::Refused(_), .. })) => {
-            return Verdict::Alive;
-        }
-        Ok(Err(error)) => {
-            let is_late = matches!(
-                error,
-                Error::Timeout { .. } | Error::Connect { source: ConnectError::Timeout(_), .. }
-            );
-            (error.to_string(), is_late)
-        }
-        Err(_) => (format!("no answer within {} s", ANSWER.as_secs()), true),
-    };
-    let left = until.saturating_duration_since(Instant::now());
-    if !is_late {
-        // Without a connection there is no TLS handshake either.
-        return match speaks_tls(location, left).await {
-            true => Verdict::Alive,
-            false => Verdict::Absent(reason),
-        };
-    }
-    match connects(location, left).await {
-        Some(true) => Verdict::Silent,
-        Some(false) => Verdict::Absent(reason),
-        None => Verdict::Unreachable(reason),
-    }
-}
-
-/// Whether a server accepts a connection; `None` if that is not known in time.
-async fn connects(location: &Location, within: Duration) -> Option<bool> {
-    match location {
-        Location::Tcp { host, port } => {
-            let host = host.trim_matches(['[', ']']);
-            let connecting = tokio::net::TcpStream::connect((host, *port));
-            timeout(within, connecting).await.ok().map(|connected| connected.is_ok())
-        }
-        // A Unix socket without a server refuses at once.
-        Location::Unix { .. } => Some(true),
-    }
 }
 
 async fn drop_name(store: &Store, key: Key, reason: &str) {
@@ -363,42 +269,6 @@ mod tests {
         assert!(again.is_empty(), "registered anew, it begins anew");
     }
 
-    #[tokio::test]
-    async fn an_address_is_alive_absent_or_no_pyro() {
-        let daemon = remote::Daemon::new(remote::DaemonConfig::default());
-        let listener = remote::Listener::bind_tcp("localhost", 0).await.unwrap();
-        let served = listener.location().clone();
-        let stop = tokio_util::sync::CancellationToken::new();
-        let serving = tokio::spawn(daemon.serve(listener, stop.clone()));
-        assert_eq!(ask(&served).await, Verdict::Alive);
-        stop.cancel();
-        serving.await.unwrap();
-        assert!(matches!(ask(&served).await, Verdict::Absent(_)));
-
-        for (greeting, expected) in [
-            (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], false),
-            // A TLS server's answers to a message that is not a handshake, and to a handshake.
-            (&[0x15, 3, 3, 0, 2, 2, 70], true),
-            (&[0x16, 3, 3, 0, 90, 2], true),
-        ] {
-            let stranger = tokio::net::TcpListener::bind("localhost:0").await.unwrap();
-            let port = stranger.local_addr().unwrap().port();
-            let talking = tokio::spawn(async move {
-                let mut streams = Vec::new();
-                loop {
-                    let (mut stream, _) = stranger.accept().await.unwrap();
-                    tokio::io::AsyncWriteExt::write_all(&mut stream, greeting).await.unwrap();
-                    streams.push(stream);
-                }
-            });
-            let location = Location::Tcp { host: "localhost".into(), port };
-            let verdict = ask(&location).await;
-            assert_eq!(verdict == Verdict::Alive, expected, "{greeting:?}: {verdict:?}");
-            assert_ne!(verdict, Verdict::Silent);
-            talking.abort();
-        }
-    }
-
     /// Many silent servers delay neither each other nor those that answer, also at the last ping.
     #[tokio::test]
     async fn the_silent_are_asked_all_at_once() {
@@ -418,7 +288,11 @@ mod tests {
         let started = Instant::now();
         let cleaning = tokio::spawn(run(Arc::clone(&store), Duration::from_millis(1), patience));
         while store.read().len() > 0 {
-            assert!(started.elapsed() < 24 * DEADLINE, "{} are left", store.read().len());
+            assert!(
+                started.elapsed() < 24 * crate::liveness::DEADLINE,
+                "{} are left",
+                store.read().len()
+            );
             sleep(Duration::from_millis(10)).await;
         }
         cleaning.abort();

@@ -42,6 +42,10 @@ pub struct NameServerObject {
     lab: Option<String>,
     /// The rules of access, where the lab may have some.
     access: Option<Arc<AccessGate>>,
+    /// In a shared directory, the address at which others reach this host.
+    public: Option<IpAddr>,
+    /// In a shared directory, the host that this lab is.
+    host: Option<String>,
 }
 
 impl NameServerObject {
@@ -56,6 +60,8 @@ impl NameServerObject {
             changes: ChangeLog::default(),
             lab: None,
             access: None,
+            public: None,
+            host: None,
         }
     }
 
@@ -66,10 +72,28 @@ impl NameServerObject {
         NameServerObject { lab, ..self }
     }
 
+    /// The same as a replica, of the lab that is this host in the shared directory. Others reach it
+    /// at the address, which stands in the URIs of daemons that listen at all addresses.
+    #[must_use]
+    pub fn of_host(self, host: Option<String>, address: Option<IpAddr>) -> Self {
+        match self.store.hosts() {
+            None => self,
+            Some(_) => NameServerObject { public: address, host, ..self },
+        }
+    }
+
     /// The same under the rules of access of its daemon.
     #[must_use]
     pub fn with_access(self, gate: Arc<AccessGate>) -> Self {
         NameServerObject { access: Some(gate), ..self }
+    }
+
+    /// The method by which daemons renew their names.
+    fn lease_method(&self) -> &'static str {
+        match self.store.hosts() {
+            None => leases::METHOD,
+            Some(_) => leases::HOST_METHOD,
+        }
     }
 
     /// Answers one call.
@@ -258,7 +282,7 @@ impl Object for NameServerObject {
             "ping",
             "register",
             "remove",
-            leases::METHOD,
+            self.lease_method(),
             "set_metadata",
             "yplookup",
         ]))
@@ -270,13 +294,14 @@ impl Object for NameServerObject {
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        let (reached_at, other_host) = (session.shareable_address(), session.other_host());
+        let other_host = session.other_host().or(self.public);
+        let reached_at = session.shareable_address();
         let Request { operation, context } = request;
         let work = match operation {
-            Operation::Call(call) if call.method == leases::METHOD => {
+            Operation::Call(call) if call.method == self.lease_method() => {
                 let lab = self.lab.as_deref();
                 let client = |is_lab| match is_lab {
-                    true => Client::of_lab(session, self.access.as_ref()),
+                    true => Client::of_lab(session, self.access.as_ref(), self.host.as_deref()),
                     false => Client::new(session, self.access.as_ref()),
                 };
                 let of = (lab, client, &self.changes);

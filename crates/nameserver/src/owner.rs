@@ -4,7 +4,7 @@
 //! Pyro5's nameserver. With rules a client needs the role `operate` to register a name that nobody
 //! has or to change its own, and `admin` for those of others. The lab's own daemons prove by the
 //! lab's id, which nobody else knows and no login hands out, that they belong to it; their names
-//! are the lab's.
+//! are the lab's. In a directory that several labs share, each lab is an owner of its own.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use remote::{AccessGate, Exception, Peer, Session};
 
 use crate::store::{Entry, NameRights};
 
-/// The owner of the names of a lab's own daemons. No user has a name with a space in it.
+/// The owner of the names of a lab's own daemons; in a shared directory the lab's host follows. No
+/// user has a name with a space in it.
 const LAB: &str = "the lab";
 
 /// The client that makes a change.
@@ -27,25 +28,31 @@ pub(crate) struct Client {
 struct ClientRights {
     session: Arc<Session>,
     gate: Arc<AccessGate>,
-    is_lab: bool,
+    /// Of one of the lab's own daemons: the lab, as an owner.
+    lab: Option<Arc<str>>,
 }
 
 impl Client {
     /// The client of a session, under the rules of `gate`.
     pub(crate) fn new(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>) -> Self {
-        Client::of(session, gate, false)
+        Client::of(session, gate, None)
     }
 
-    /// One of the lab's own daemons.
-    pub(crate) fn of_lab(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>) -> Self {
-        Client::of(session, gate, true)
+    /// One of the lab's own daemons; in a shared directory, of the lab with this host.
+    pub(crate) fn of_lab(
+        session: &Arc<Session>,
+        gate: Option<&Arc<AccessGate>>,
+        host: Option<&str>,
+    ) -> Self {
+        let lab = host.map_or_else(|| LAB.into(), |host| format!("{LAB} {host}").into());
+        Client::of(session, gate, Some(lab))
     }
 
-    fn of(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>, is_lab: bool) -> Self {
+    fn of(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>, lab: Option<Arc<str>>) -> Self {
         let gate = gate.filter(|gate| gate.is_on());
         let rights = gate.map(|gate| {
             let (session, gate) = (Arc::clone(session), Arc::clone(gate));
-            Arc::new(ClientRights { session, gate, is_lab })
+            Arc::new(ClientRights { session, gate, lab })
         });
         Client { peer: session.peer.clone(), rights }
     }
@@ -58,7 +65,7 @@ impl Client {
     /// Whether it may register this name where nobody has it.
     pub(crate) fn may_register(&self, name: &str) -> bool {
         self.rights.as_ref().is_none_or(|rights| {
-            rights.is_lab || rights.gate.may(&rights.session, name, "", AccessKind::Register)
+            rights.lab.is_some() || rights.gate.may(&rights.session, name, "", AccessKind::Register)
         })
     }
 
@@ -78,8 +85,8 @@ impl Client {
 
 impl NameRights for ClientRights {
     fn owner(&self, known: Option<&Entry>, uri: &str) -> Option<Arc<str>> {
-        if self.is_lab {
-            return Some(LAB.into());
+        if self.lab.is_some() {
+            return self.lab.clone();
         }
         match known {
             // To repeat a registration is no claim: everybody can look its URI up.
@@ -89,8 +96,16 @@ impl NameRights for ClientRights {
     }
 
     fn check(&self, name: &str, known: Option<&Entry>, uri: Option<&str>) -> Result<(), Exception> {
-        if self.is_lab {
-            return Ok(());
+        if let Some(lab) = &self.lab {
+            let owner = known.and_then(|known| known.owner.as_deref());
+            let is_other = |owner: &&str| owner.starts_with(LAB) && **owner != **lab;
+            return match owner.filter(is_other) {
+                None => Ok(()),
+                Some(owner) => Err(Exception::new(
+                    "builtins.PermissionError",
+                    format!("the name {name} belongs to another lab ({owner}), and not to {lab}"),
+                )),
+            };
         }
         let kind = match known {
             None => AccessKind::Register,

@@ -5,12 +5,12 @@ import os
 from . import history, home as homes
 from .errors import CommunicationError, NamingError
 from .labs import MARK, ManyLabs
-from .nameserver import NAMESERVER, Names, find_nameserver
+from .nameserver import NAMESERVER, Names, find_nameserver, nameserver_uris
 from .proxy import made_proxy, remote_object, with_proxies
 from .remote import RemoteObject
 from .session import Session
 from .settings import Settings
-from .uri import URI, split_address
+from .uri import URI
 from .watch import Watch
 
 # Where the lab is, for `connect()`: what its argument may be.
@@ -20,6 +20,9 @@ DEFAULT_NAMESERVER_PORT = 9090
 
 def connect(where=None, **settings):
     """The lab at `where`: a nameserver (`host:port`), a URI, or the folder of a home.
+
+    Of nameservers that share one directory there may be several, as `host:port,host:port`: one
+    that does not answer is left for the next.
 
     Without it: the environment variable FERROLAB_LAB, then the lab that runs on this machine, then
     a nameserver on this machine or one that answers a search of the network.
@@ -58,11 +61,7 @@ def _named_directory(where, settings):
         return Names(URI("PYRO:{}@{}".format(NAMESERVER, text)), settings)
     if isinstance(where, os.PathLike) or os.sep in text:
         return homes.Home(homes.control_socket(text))
-    host, port = split_address(text, DEFAULT_NAMESERVER_PORT)
-    return Names(
-        URI("PYRO:{}@{}:{}".format(NAMESERVER, "[%s]" % host if ":" in host else host, port)),
-        settings,
-    )
+    return Names(nameserver_uris(text, DEFAULT_NAMESERVER_PORT), settings)
 
 
 class Lab:

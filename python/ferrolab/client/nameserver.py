@@ -5,7 +5,7 @@ import socket
 
 from .errors import NOT_STARTED, CommunicationError, NamingError
 from .remote import RemoteObject
-from .uri import URI
+from .uri import URI, split_addresses
 
 NAMESERVER = "Pyro.NameServer"
 # The object that shows a lab of Ferrolab, at the port of its nameserver.
@@ -22,7 +22,7 @@ _MAX_ANSWER = 4096
 
 
 def find_nameserver(host="", port=None, broadcast=True):
-    """The URI of a nameserver."""
+    """The URI of a nameserver; of several (`host:port,host:port`), of the first that answers."""
     told = os.environ.get("PYRO_NS_PORT", "")
     port = port or (int(told) if told.isdigit() else DEFAULT_PORT)
     if host.startswith("./u:"):
@@ -40,7 +40,25 @@ def find_nameserver(host="", port=None, broadcast=True):
                     port, ", and none has answered a search of the network" if broadcast else ""
                 )
             )
+    if "," in host:
+        return _first_living(split_addresses(host, port))
     return _uri(host, port)
+
+
+def _first_living(addresses):
+    for host, port in addresses:
+        if _listens(host, port):
+            return _uri(host, port)
+    raise NamingError(
+        "none of these nameservers answers: {}".format(
+            ", ".join("{}:{}".format(host, port) for host, port in addresses)
+        )
+    )
+
+
+def nameserver_uris(text, default_port=DEFAULT_PORT):
+    """The URIs of nameservers that are written as `host:port,host:port`."""
+    return [_uri(host, port) for host, port in split_addresses(text, default_port)]
 
 
 def _uri(host, port):
@@ -111,22 +129,36 @@ def list_names(nameserver, settings):
 
 
 class Names:
-    """Services that a nameserver knows."""
+    """Services that a nameserver knows, or each of several that share one directory."""
 
-    def __init__(self, uri, settings):
-        self._uri = uri
+    def __init__(self, uris, settings):
+        # The one that has answered last comes first.
+        self._uris = [uris] if isinstance(uris, URI) else list(uris)
         self._settings = settings
 
     def __str__(self):
-        return "the nameserver at {}".format(self._uri.location)
+        return "the nameserver at {}".format(" or ".join(uri.location for uri in self._uris))
 
     def names(self):
         """URIs by name."""
-        return list_names(self._uri, self._settings)
+        return self._ask(lambda uri: list_names(uri, self._settings))
 
     def look_up(self, name):
         """The URI of a name."""
-        return look_up(self._uri, name, self._settings)
+        return self._ask(lambda uri: look_up(uri, name, self._settings))
+
+    def _ask(self, ask):
+        uris = self._uris
+        for number, uri in enumerate(uris, 1):
+            try:
+                answer = ask(uri)
+            except CommunicationError:
+                if number == len(uris):
+                    raise
+                continue
+            if number > 1:
+                self._uris = [uri] + [other for other in uris if other is not uri]
+            return answer
 
     def lab_rows(self):
         """The other labs that the nameserver's lab names; none that a stock nameserver does."""

@@ -59,6 +59,11 @@ class URI:
         return URI, (str(self),)
 
 
+def split_addresses(text, default_port=None):
+    """Host and port of each of `host:port,host:port`."""
+    return [split_address(part.strip(), default_port) for part in text.split(",")]
+
+
 def split_address(text, default_port=None):
     """Host and port of `host:port` or `[v6 address]:port`."""
     if text.startswith("["):

@@ -9,6 +9,7 @@ use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
 use serde_json::json;
 
+use super::connected::{Connected, check_connections};
 use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
 use super::reload::{Reloaded, SETTLING};
@@ -88,6 +89,7 @@ pub(super) struct Update {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab config check lab.yaml\n  \
     ferrolab config check lab.yaml --import\n  \
+    ferrolab config check lab.yaml --connect\n  \
     ferrolab config check lab.yaml --json | jq '.problems[]'")]
 pub(super) struct Check {
     #[command(flatten)]
@@ -96,6 +98,9 @@ pub(super) struct Check {
     /// instrument is made
     #[arg(long)]
     import: bool,
+    /// Connect to the etcd of each nameserver that has one, too; nothing is changed there
+    #[arg(long)]
+    connect: bool,
     /// Print one JSON object with every problem
     #[arg(long)]
     json: bool,
@@ -116,8 +121,8 @@ pub(super) fn run(command: &ConfigCommand) -> Outcome {
         ConfigCommand::Update(Update { file: File { file }, reload, in_use, json }) => {
             update(file, *reload, (*in_use).into(), *json)
         }
-        ConfigCommand::Check(Check { file: File { file }, import, json }) => {
-            check(file, *import, *json)
+        ConfigCommand::Check(Check { file: File { file }, import, connect, json }) => {
+            check(file, *import, *connect, *json)
         }
         ConfigCommand::Export(Export { file, json }) => export(file.as_deref(), *json),
         ConfigCommand::Reset(Reset { yes, json }) => reset(*yes, *json),
@@ -171,7 +176,7 @@ fn reset(yes: bool, json: bool) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(file: &Path, imports: bool, json: bool) -> Outcome {
+fn check(file: &Path, imports: bool, connects: bool, json: bool) -> Outcome {
     let checked = match active_config::check(file, Severity::Error) {
         Ok(checked) => checked,
         Err(error) => return refused(*error, json),
@@ -187,6 +192,11 @@ fn check(file: &Path, imports: bool, json: bool) -> Outcome {
         }
         false => None,
     };
+    let connections = match connects {
+        true => super::runtime()?.block_on(check_connections(&checked.configuration)),
+        false => Vec::new(),
+    };
+    let unconnected = connections.iter().filter(|connection| connection.error.is_some()).count();
     let remarks = drivers.iter().flatten().filter(|driver| driver.remarks.is_some()).count();
     let faults = drivers.iter().flatten().filter(|driver| driver.error.is_some()).count();
     if json {
@@ -195,11 +205,16 @@ fn check(file: &Path, imports: bool, json: bool) -> Outcome {
         if let Some(drivers) = &drivers {
             found["drivers"] = json!(drivers);
         }
+        if connects {
+            found["connections"] = json!(connections);
+        }
         print_json(&found)?;
     } else {
         print_warnings(&checked.warnings);
         drivers.iter().flatten().for_each(print_driver);
+        connections.iter().for_each(Connected::print);
         match faults {
+            0 if unconnected > 0 => println!("{unconnected} nameserver(s) cannot use their etcd."),
             0 if remarks > 0 => println!(
                 "{} can be used, but not all of it: see what is said of {remarks} driver(s) above.",
                 file.display()
@@ -208,7 +223,7 @@ fn check(file: &Path, imports: bool, json: bool) -> Outcome {
             _ => println!("{} driver(s) cannot be imported.", faults),
         }
     }
-    Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if faults + unconnected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print_driver(driver: &CheckedDriver) {

@@ -26,6 +26,7 @@ mod cert;
 mod common;
 mod completions;
 mod config;
+mod connected;
 mod demo;
 mod describe;
 mod down;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{paths, session_holder, up};
 use crate::history_process::HistoryAssignment;
 use crate::host::DaemonAssignment;
+use crate::host::simulated_hosts::SimulatedHosts;
 use crate::nameserver_process::NameserverAssignment;
 use crate::supervise::{self, Options, SuperviseError};
 use crate::web::WebAssignment;
@@ -37,6 +38,8 @@ pub(super) enum RunCommand {
     History,
     /// The locks of `ferrolab session run`; its assignment comes on standard input
     Session,
+    /// Many hosts without daemons, for tests; the assignment comes on standard input
+    SimulatedHosts,
 }
 
 /// The name is for `ps` and the log; what to be is in the assignment.
@@ -83,6 +86,10 @@ pub(super) fn run(command: &RunCommand) -> ExitCode {
             runtime(Box::pin(async move { web::run(assignment, &lifeline).await }))
         }),
         RunCommand::Session => session_holder::run(),
+        RunCommand::SimulatedHosts => child(|assignment: SimulatedHosts, lifeline| {
+            let working = async move { host::simulated_hosts::run(assignment, &lifeline).await };
+            runtime(Box::pin(working))
+        }),
         RunCommand::History => child(|assignment: HistoryAssignment, lifeline| {
             runtime(Box::pin(async move { history_process::run(assignment, &lifeline).await }))
         }),

@@ -27,6 +27,7 @@ mod registered_name;
 mod registrar;
 mod report;
 mod settings;
+pub(crate) mod simulated_hosts;
 pub(crate) use settings::{limits_page, named_host};
 mod worker_specs;
 
@@ -37,8 +38,9 @@ use std::time::Duration;
 
 use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
 use py_worker::{DaemonObjects, LOADING, Registry, WorkerSet};
-use remote::{Daemon, DaemonConfig, Listener, Location};
+use remote::{Daemon, DaemonConfig, Listener, Location, Uri};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use supervisor::Lifeline;
 use supervisor::Spawner;
 use tokio::sync::watch;
@@ -212,7 +214,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         let authority = authority.clone();
         Arc::new(move || tls::to_nameserver(&nameserver, Some(config.tls()), &authority))
     };
-    let targets = targets(nameservers, names, lab_of, tls_of);
+    let shared = lab.as_deref().map(shared_id);
+    let targets = targets(nameservers, names, shared, lab_of, tls_of);
 
     let (answered, answers) = watch::channel(Answered::default());
     let drivers = Drivers::new();
@@ -336,11 +339,27 @@ fn names(
     names
 }
 
+/// The location of a nameserver that is written as `HOST` or `HOST:PORT`.
+fn location_of(text: &str) -> Option<Location> {
+    match format!("PYRONAME:x@{text}").parse() {
+        Ok(Uri::PyroName { location, .. }) => location,
+        _ => None,
+    }
+}
+
+/// The id that a lab has in directories that it shares with others. Made of the lab's id, which
+/// proves to its own nameservers whose daemon one is, and is nobody else's to see.
+pub(crate) fn shared_id(lab: &str) -> String {
+    let digest = Sha256::digest(format!("ferrolab host {lab}"));
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Each nameserver with the names to keep there; `lab_of` is the id of the lab whose it must be,
 /// `tls_of` its TLS.
 fn targets(
     nameservers: &[Nameserver],
     mut names: BTreeMap<String, Vec<Name>>,
+    shared: Option<String>,
     lab_of: impl Fn(&String) -> Option<String>,
     tls_of: impl Fn(&Nameserver) -> LoadTls,
 ) -> BTreeMap<String, (registrar::Target, Vec<Name>)> {
@@ -349,9 +368,13 @@ fn targets(
         .filter_map(|nameserver| {
             let Nameserver { name, host, port, .. } = nameserver;
             let location = Location::Tcp { host: address_from_here(host), port: *port };
+            let replicas =
+                nameserver.replicas.iter().filter_map(|text| location_of(text)).collect();
             let (lab, tls) = (lab_of(name), tls_of(nameserver));
-            let target = registrar::Target { name: name.clone(), location, tls, lab };
-            Some((name.clone(), (target, names.remove(name)?)))
+            let (name, host) = (name.clone(), shared.clone());
+            let target = registrar::Target { name, location, replicas, tls, lab, host };
+            let names = names.remove(&target.name)?;
+            Some((target.name.clone(), (target, names)))
         })
         .collect()
 }

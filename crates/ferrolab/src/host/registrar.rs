@@ -62,10 +62,26 @@ pub(super) struct Target {
     /// Its name in the configuration.
     pub(super) name: String,
     pub(super) location: Location,
+    /// Other nameservers of the same directory, for when this one does not answer.
+    pub(super) replicas: Vec<Location>,
     /// TLS for it. A nameserver that starts at the same time may still be making its certificate.
     pub(super) tls: LoadTls,
     /// The id of the lab that it must belong to, if it must.
     pub(super) lab: Option<String>,
+    /// The id of this lab among those whose nameservers share a directory.
+    pub(super) host: Option<String>,
+}
+
+impl Target {
+    /// The client of the nameserver with this number: the first, then its replicas.
+    fn nameserver(&self, number: usize) -> NameServer {
+        let replica = number.checked_sub(1).and_then(|number| self.replicas.get(number));
+        let location = replica.unwrap_or(&self.location).clone();
+        // The lab's id is for the lab's own nameserver only.
+        let lab = self.lab.clone().filter(|_| replica.is_none());
+        let nameserver = NameServer::at(location, Some(ANSWER_TIMEOUT));
+        nameserver.of_lab(lab).of_host(self.host.clone())
+    }
 }
 
 impl fmt::Debug for Target {
@@ -145,8 +161,8 @@ pub(crate) fn start(
         let mut parts = parts.clone();
         parts.mark_changed();
         let registrar = Registrar {
-            nameserver: NameServer::at(target.location.clone(), Some(ANSWER_TIMEOUT))
-                .of_lab(target.lab.clone()),
+            nameserver: target.nameserver(0),
+            current: 0,
             target,
             has_tls: false,
             names: names.into_iter().map(RegisteredName::new).collect(),
@@ -166,6 +182,8 @@ pub(crate) fn start(
 struct Registrar {
     target: Target,
     nameserver: NameServer,
+    /// The number of the nameserver among the target's.
+    current: usize,
     /// Whether the client has its TLS settings.
     has_tls: bool,
     names: Vec<RegisteredName>,
@@ -215,7 +233,23 @@ impl Registrar {
             // Its certificate, or ours, may be another one now.
             self.has_tls = false;
         }
-        renewed.map_err(|error| error.to_string())
+        renewed.map_err(|error| {
+            let text = error.to_string();
+            if !self.target.replicas.is_empty() && is_away(&error) {
+                self.go_over(&text);
+            }
+            text
+        })
+    }
+
+    /// Goes over to the next nameserver of the directory.
+    fn go_over(&mut self, reason: &str) {
+        let from = self.nameserver.location().clone();
+        self.current = (self.current + 1) % (self.target.replicas.len() + 1);
+        self.nameserver = self.target.nameserver(self.current);
+        self.has_tls = false;
+        let to = self.nameserver.location();
+        info!(nameserver = self.target.name, %from, %to, reason, "going over to another nameserver");
     }
 
     /// Renews every name; what to report if all went well.
@@ -401,6 +435,15 @@ impl Registrar {
             standing.state = state;
             true
         });
+    }
+}
+
+/// Whether an error says nothing of the names: the nameserver is away, or does not reach what it
+/// keeps them in.
+fn is_away(error: &Error) -> bool {
+    match error {
+        Error::Remote(exception) => exception.short_class() == "CommunicationError",
+        _ => true,
     }
 }
 

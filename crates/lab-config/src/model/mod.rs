@@ -7,6 +7,7 @@
 mod access;
 mod alarm;
 mod daemon;
+mod etcd;
 mod history;
 mod lab;
 mod member;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use access::{Access, AccessGroup, AccessRole, Grant, GrantWhen, SourceLine};
 pub use alarm::Alarm;
 pub use daemon::{CallLogMode, Daemon, DaemonClass, ServerType};
+pub use etcd::Etcd;
 pub use history::History;
 pub use lab::{LAB_MARK, OtherLab};
 pub use member::{Argument, Deadband, Member, ValueFacts};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::etcd::Etcd;
 use super::process::Supervision;
 use super::seconds;
 use super::tls::{TlsKeys, TlsMode};
@@ -35,6 +36,12 @@ pub struct Nameserver {
     pub autoclean: Option<Duration>,
     /// Where it keeps names.
     pub storage: Storage,
+    /// The etcd cluster, with [`Storage::Etcd`].
+    #[serde(default)]
+    pub etcd: Option<Etcd>,
+    /// Other nameservers of the same directory, as `HOST:PORT`.
+    #[serde(default)]
+    pub replicas: Vec<String>,
     /// Whether it speaks TLS on its port. A supervisor of 0.1.0 says nothing of TLS.
     #[serde(default)]
     pub ssl: TlsMode,
@@ -87,7 +94,8 @@ impl Nameserver {
             &mut self.ssl_clientcert,
             &mut self.ssl_clientkey,
         ];
-        paths.into_iter().filter_map(Option::as_mut)
+        let of_etcd = self.etcd.iter_mut().flat_map(Etcd::certificate_paths);
+        paths.into_iter().filter_map(Option::as_mut).chain(of_etcd)
     }
 }
 
@@ -99,6 +107,8 @@ pub enum Storage {
     Memory,
     /// In a database: the given file, or one in the state directory.
     Sql(Option<PathBuf>),
+    /// In an etcd cluster, which several nameservers share.
+    Etcd,
 }
 
 impl TryFrom<String> for Storage {
@@ -108,8 +118,9 @@ impl TryFrom<String> for Storage {
         match text.split_once(':') {
             None if text == "memory" => Ok(Storage::Memory),
             None if text == "sql" => Ok(Storage::Sql(None)),
+            None if text == "etcd" => Ok(Storage::Etcd),
             Some(("sql", file)) if !file.is_empty() => Ok(Storage::Sql(Some(file.into()))),
-            _ => Err("neither memory, sql nor sql:FILE"),
+            _ => Err("neither memory, sql, sql:FILE nor etcd"),
         }
     }
 }
@@ -119,6 +130,7 @@ impl From<Storage> for String {
         match storage {
             Storage::Memory => "memory".to_owned(),
             Storage::Sql(None) => "sql".to_owned(),
+            Storage::Etcd => "etcd".to_owned(),
             Storage::Sql(Some(file)) => format!("sql:{}", file.display()),
         }
     }

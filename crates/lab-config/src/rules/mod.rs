@@ -8,6 +8,7 @@ mod alarms;
 mod certificates;
 mod collisions;
 mod drivers;
+mod etcd;
 mod health;
 mod history;
 mod instances;
@@ -56,6 +57,7 @@ pub(crate) fn check(
     rules.health();
     rules.notify();
     rules.push();
+    rules.etcd();
     rules.history(surroundings);
     rules.kept_members();
     rules.members(surroundings.natives.as_deref());

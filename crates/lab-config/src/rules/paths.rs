@@ -27,6 +27,13 @@ impl Rules<'_> {
             }
             self.certificate_files(folder, &["nameservers", &nameserver.name], nameserver.tls());
             let name = nameserver.name.as_str();
+            if let Some(etcd) = &nameserver.etcd {
+                let files = [("cacert", &etcd.cacert), ("cert", &etcd.cert), ("key", &etcd.key)];
+                for (key, file) in files {
+                    let path = ["nameservers", name, "etcd", key];
+                    self.existing(folder, &path, file.as_deref());
+                }
+            }
             let shown = [
                 ("ssl_clientcert", &nameserver.ssl_clientcert),
                 ("ssl_clientkey", &nameserver.ssl_clientkey),

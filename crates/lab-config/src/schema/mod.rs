@@ -5,6 +5,7 @@
 
 mod access;
 mod alarm;
+mod etcd;
 mod health;
 mod history;
 mod lab;
@@ -23,6 +24,7 @@ mod web;
 
 pub(crate) use access::{ACCESS, GRANT, ROLES};
 pub(crate) use alarm::ALARM;
+pub(crate) use etcd::ETCD;
 pub(crate) use health::HEALTH;
 pub(crate) use history::HISTORY;
 pub(crate) use lab::LAB;
@@ -42,6 +44,7 @@ pub(crate) use web::WEB;
 pub(crate) static SECTIONS: &[&Section] = &[
     &TOP,
     &NAMESERVER,
+    &ETCD,
     &DAEMON,
     &SERVICE,
     &SIMULATE,

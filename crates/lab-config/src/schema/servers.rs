@@ -4,7 +4,7 @@ use super::tls::{
     SSL, SSL_CACERTS, SSL_CLIENTCERT, SSL_CLIENTKEY, SSL_REQUIRECLIENTCERT, SSL_SERVERCERT,
     SSL_SERVERKEY, SSL_SERVERKEYPASSWD,
 };
-use super::{CALL_LOG, Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
+use super::{CALL_LOG, ETCD, Field, PYTHON, Rule, SUPERVISION, Section, ValueKind};
 
 /// A port; 0 for a free one, where that is allowed.
 pub(crate) const PORT: ValueKind = ValueKind::Int { what: "a port number", min: 0, max: 65535 };
@@ -62,7 +62,23 @@ pub(crate) static NAMESERVER: Section = Section {
             kind: ValueKind::Storage,
             default: "memory",
             example: "sql",
-            doc: "`memory`, `sql` (a database in the state directory) or `sql:FILE`.",
+            doc: "`memory`, `sql` (a database in the state directory), `sql:FILE` or `etcd` (with \
+                  the key of that name).",
+        },
+        Field {
+            key: "etcd",
+            kind: ValueKind::Group(&ETCD),
+            default: "null",
+            example: "{endpoints: [\"http://localhost:2379\"]}",
+            doc: "The etcd cluster, for `storage: etcd`.",
+        },
+        Field {
+            key: "replicas",
+            kind: ValueKind::List(Rule::Any),
+            default: "[]",
+            example: "[\"ns2.example.edu:9090\"]",
+            doc: "Other nameservers of the same directory: daemons register with the next one where \
+                  this one does not answer.",
         },
         SSL,
         SSL_SERVERCERT,

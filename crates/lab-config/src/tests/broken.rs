@@ -197,7 +197,7 @@ fn values_have_their_types() {
         ("nameservers: {n: {storage: \"dbm:/x\"}}", &["1:28 write `storage: sql`"]),
         (
             "nameservers: {n: {storage: sqlite}}",
-            &["1:28 expected `memory`, `sql` or `sql:FILE`, found the text `sqlite`"],
+            &["1:28 expected `memory`, `sql`, `sql:FILE` or `etcd`, found the text `sqlite`"],
         ),
         ("nameservers: {n: {storage: \"sql:\"}}", &["1:28 write the file after `sql:`"]),
         ("nameservers: {n: {storage: 5}}", &["1:28 found the number 5"]),

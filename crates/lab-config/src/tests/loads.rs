@@ -350,6 +350,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
                 _ => format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n"),
             };
         }
+        ("etcd", _) => return format!("nameservers: {{x: {{etcd: {{{pair}}}}}}}\n"),
         ("members", _) => {
             let service = "module: m, classname: C, instancemode: single, members";
             return format!("{rest}services: {{x: {{{service}: {{x: {{{pair}}}}}}}}}\n");

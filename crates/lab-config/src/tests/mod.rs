@@ -5,6 +5,7 @@ mod broken;
 mod certificates;
 mod clashes;
 mod drivers;
+mod etcd;
 mod history;
 mod labs;
 mod limits;

@@ -23,6 +23,9 @@
 //!                wanted  whether the name is renewed, and the daemon at `uri` wants it too
 //! ```
 //!
+//! A nameserver that is a replica of a shared directory has `renew_host_leases` in its place, with
+//! the id of the daemon's host before the others: `renew_host_leases(host, registrations, …)`.
+//!
 //! A name is held while it has a lease that was renewed in time: another daemon wants it, and would
 //! take it back. So a name that two daemons want stays with one.
 //!
@@ -31,6 +34,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use remote::{
@@ -44,9 +48,16 @@ use crate::change_log::ChangeLog;
 use crate::directory;
 use crate::limits;
 use crate::owner::Client;
-use crate::store::{Change, Changed, Entry, Index, Lease, Store, Transaction};
+use crate::store::{Change, Changed, Entry, Index, Lease, LiveHosts, Store, Transaction};
 
 pub(crate) const METHOD: &str = "renew_leases";
+/// The method's name in a shared directory.
+pub(crate) const HOST_METHOD: &str = "renew_host_leases";
+const HOST_SIGNATURE: Signature = Signature {
+    name: "NameServer.renew_host_leases",
+    parameters: &["host", "registrations", "seconds", "network", "lab"],
+    required: 3,
+};
 const SIGNATURE: Signature = Signature {
     name: "NameServer.renew_leases",
     parameters: &["registrations", "seconds", "network", "lab"],
@@ -63,6 +74,8 @@ struct Wanted {
     tags: BTreeSet<String>,
     takeover: Takeover,
     length: Duration,
+    /// The host of its daemon, in a shared directory.
+    host: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -92,7 +105,7 @@ enum Need {
     Write { entry: Entry, theirs: Option<String> },
 }
 
-/// Carries out a call of [`METHOD`] in a nameserver of this `lab`. `client_of` makes its client,
+/// Carries out a call of [`METHOD`], or [`HOST_METHOD`], in a nameserver of this `lab`. `client_of` makes its client,
 /// which may have shown the lab's id.
 pub(crate) fn renew(
     store: &Store,
@@ -101,7 +114,7 @@ pub(crate) fn renew(
     reached_at: Option<IpAddr>,
     (lab, client_of, log): (Option<&str>, impl FnOnce(bool) -> Client, &ChangeLog),
 ) -> Answer {
-    let (wanted, is_lab) = match parse(call, lab) {
+    let (wanted, is_lab) = match parse(call, lab, store.hosts()) {
         Ok(parsed) => parsed,
         Err(exception) => return Answer::exception(exception),
     };
@@ -164,8 +177,18 @@ pub(crate) fn renew(
 }
 
 /// The wanted names, and whether the caller has shown the lab's id.
-fn parse(call: MethodCall, lab: Option<&str>) -> Result<(Vec<Wanted>, bool), Exception> {
-    let [registrations, seconds, network, theirs] = SIGNATURE.bind(call)?;
+fn parse(
+    call: MethodCall,
+    lab: Option<&str>,
+    hosts: Option<&LiveHosts>,
+) -> Result<(Vec<Wanted>, bool), Exception> {
+    let (host, [registrations, seconds, network, theirs]) = match hosts {
+        None => (None, SIGNATURE.bind(call)?),
+        Some(_) => {
+            let [host, registrations, seconds, network, theirs] = HOST_SIGNATURE.bind(call)?;
+            (host, [registrations, seconds, network, theirs])
+        }
+    };
     let theirs = theirs.as_ref().and_then(Value::as_str);
     let is_lab = lab.zip(theirs).map(|(ours, theirs)| is_same_id(ours, theirs));
     if is_lab == Some(false) {
@@ -174,7 +197,9 @@ fn parse(call: MethodCall, lab: Option<&str>) -> Result<(Vec<Wanted>, bool), Exc
              registered there",
         ));
     }
-    let is_everywhere = network.as_ref().and_then(Value::as_str) == Some(remote::network_stack());
+    // All addresses of one host mean nothing at the other nameservers of a directory.
+    let is_everywhere = hosts.is_none()
+        && network.as_ref().and_then(Value::as_str) == Some(remote::network_stack());
     let seconds = match seconds {
         Some(Value::Float(seconds)) => seconds,
         Some(Value::Int(seconds)) => seconds as f64,
@@ -197,7 +222,12 @@ fn parse(call: MethodCall, lab: Option<&str>) -> Result<(Vec<Wanted>, bool), Exc
             rows.len()
         )));
     }
-    let wanted = rows.into_iter().map(|row| Wanted::parse(row, length));
+    let host = match (hosts, host) {
+        (None, _) => None,
+        (Some(hosts), Some(Value::Str(host))) => Some(hosts.renew(&host, length)?),
+        (Some(_), _) => return Err(Exception::type_error("the host must be a str")),
+    };
+    let wanted = rows.into_iter().map(|row| Wanted::parse(row, length, host.clone()));
     let wanted: Result<Vec<Wanted>, Exception> = match is_everywhere {
         false => wanted.collect(),
         true => wanted.map(|wanted| Ok(wanted?.everywhere())).collect(),
@@ -226,7 +256,7 @@ fn answer(conflicts: Vec<Conflict>, reached_at: Option<IpAddr>) -> Value {
 }
 
 impl Wanted {
-    fn parse(row: Value, length: Duration) -> Result<Self, Exception> {
+    fn parse(row: Value, length: Duration, host: Option<Arc<str>>) -> Result<Self, Exception> {
         let malformed =
             || Exception::type_error("a registration must be (name, uri, tags, takeover)");
         let (Value::Tuple(row) | Value::List(row)) = row else { return Err(malformed()) };
@@ -246,7 +276,8 @@ impl Wanted {
                 )));
             }
         };
-        Ok(Wanted { name: name_of(Some(name))?, uri, tags: tags_of(Some(tags))?, takeover, length })
+        let (name, tags) = (name_of(Some(name))?, tags_of(Some(tags))?);
+        Ok(Wanted { name, uri, tags, takeover, length, host })
     }
 
     /// The same for a daemon that listens at all addresses of this host.
@@ -272,14 +303,16 @@ impl Wanted {
     /// may not register the name is no rival of its holder.
     fn renew_in(&self, names: &Index, may_register: impl Fn(&str) -> bool) -> Need {
         let write = |tags: BTreeSet<String>, theirs| {
-            let entry = Entry::new(self.uri.clone(), tags).with_lease(self.length);
+            let mut entry = Entry::new(self.uri.clone(), tags).with_lease(self.length);
+            entry.host.clone_from(&self.host);
             Need::Write { entry, theirs }
         };
         let Some(known) = names.get(&self.name) else { return write(self.tags.clone(), None) };
         if *known.uri != *self.uri {
             let theirs = known.uri.to_string();
             let holder = known.lease.as_ref().filter(|lease| lease.deadline() > Instant::now());
-            let is_held = holder.is_some();
+            // One of a host that renews at another nameserver has its lease there.
+            let is_held = holder.is_some() || known.lease.is_none() && known.host.is_some();
             if let Some(holder) = holder
                 && self.takeover != Takeover::Seize
                 && self.check().is_ok()
@@ -301,9 +334,13 @@ impl Wanted {
             return write(self.tags.clone(), None);
         }
         match &known.lease {
-            Some(lease) if lease.length() == self.length => {
+            Some(lease) if lease.length() == self.length && known.host == self.host => {
                 lease.renew();
                 Need::Nothing { rival: lease.rival() }
+            }
+            // Its lease begins when the store has taken notice of the host.
+            None if known.host.is_some() && known.host == self.host => {
+                Need::Nothing { rival: None }
             }
             // Tags that people have set by hand stay.
             _ => write(known.tags.iter().map(|tag| tag.to_string()).collect(), None),

@@ -3,6 +3,9 @@
 //! A daemon that dies cannot remove its names, and a host that is cut off cannot tell anybody. So
 //! our daemons renew theirs with `method`, and [`run`] removes what was not renewed in time.
 //! Names that are registered in Pyro5's way have no lease and stay until they are removed.
+//!
+//! In a directory that several nameservers share, a daemon may have gone over to another one: it is
+//! asked before its names are removed.
 
 mod method;
 #[cfg(test)]
@@ -11,13 +14,15 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use remote::Uri;
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::directory::drop_if_still;
-use crate::store::{Named, Store};
+use crate::liveness::{Verdict, ask_all, on_this_host};
+use crate::store::{Entry, Named, Store};
 
-pub(crate) use method::{METHOD, renew};
+pub(crate) use method::{HOST_METHOD, METHOD, renew};
 
 /// The least time between two passes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
@@ -44,7 +49,7 @@ pub async fn run(store: Arc<Store>) {
         }
         let (ended, first_deadline) = find_ended(&store, now);
         if !ended.is_empty() {
-            remove(&store, ended).await;
+            remove(&store, keep_answering(ended).await).await;
         }
         let now = Instant::now();
         let latest = now + LONGEST_PAUSE;
@@ -74,7 +79,32 @@ fn find_ended(store: &Store, now: Instant) -> (Vec<Named>, Option<Instant>) {
     (ended, first)
 }
 
+/// The names without those of hosts whose daemons answer: these renew at another nameserver.
+async fn keep_answering(mut ended: Vec<Named>) -> Vec<Named> {
+    let location = |entry: &Entry| match entry.uri.parse().map(on_this_host) {
+        Ok(Uri::Pyro { location, .. }) if entry.host.is_some() => Some(location),
+        _ => None,
+    };
+    let locations: Vec<_> = ended.iter().filter_map(|(_, entry)| location(entry)).collect();
+    if locations.is_empty() {
+        return ended;
+    }
+    let verdicts = ask_all(locations.iter()).await;
+    ended.retain(|(_, entry)| {
+        let answers = location(entry)
+            .is_some_and(|location| verdicts.get(&location) == Some(&Verdict::Alive));
+        if let Some(lease) = entry.lease.as_ref().filter(|_| answers) {
+            lease.renew();
+        }
+        !answers
+    });
+    ended
+}
+
 async fn remove(store: &Store, ended: Vec<Named>) {
+    if ended.is_empty() {
+        return;
+    }
     let shown: Vec<&str> = ended.iter().take(MAX_NAMES_LOGGED).map(|(name, _)| &**name).collect();
     let (shown, ended_count) = (shown.join(", "), ended.len());
     let change = Box::new(move |names: &mut crate::store::Transaction<'_>| {

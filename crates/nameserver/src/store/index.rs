@@ -37,6 +37,8 @@ pub struct Entry {
     pub writer: Option<IpAddr>,
     /// The client that has registered it, where there are rules of access.
     pub owner: Option<Arc<str>>,
+    /// The host of its daemon, in a directory that several nameservers share.
+    pub host: Option<Arc<str>>,
     /// Number of the registration in this process. A name that is registered again, also with the
     /// same URI, has another.
     pub registration: u64,
@@ -48,6 +50,7 @@ impl PartialEq for Entry {
             && self.tags == other.tags
             && self.lease == other.lease
             && self.owner == other.owner
+            && self.host == other.host
     }
 }
 
@@ -82,6 +85,7 @@ impl Entry {
             lease: None,
             writer: None,
             owner: None,
+            host: None,
             registration,
         }
     }

@@ -1,7 +1,9 @@
-//! Store of names: an index in memory, and a database for `storage: sql`.
+//! Store of names: an index in memory, with a database for `storage: sql`, or a directory that
+//! several nameservers share.
 //!
 //! Every question is answered from memory. Changes of a store with a database go through the one
-//! thread that owns it, and are acknowledged when they are on the disk. A change is a function over
+//! thread that owns it, and are acknowledged when they are on the disk; those of a shared directory
+//! when the registry has them. A change is a function over
 //! a [`Transaction`]; calls and the rules of names must not be known here.
 
 mod database;
@@ -9,6 +11,7 @@ mod index;
 mod lease;
 mod migrations;
 mod owners;
+mod replica;
 mod shares;
 mod transaction;
 mod writer;
@@ -22,11 +25,14 @@ use tokio::sync::watch;
 use database::DatabaseError;
 pub(crate) use index::{Entry, Index, Named};
 pub(crate) use lease::Lease;
+pub(crate) use replica::LiveHosts;
 pub(crate) use shares::{Pace, Share};
 pub(crate) use transaction::{Change, Lost, NameRights, Transaction};
 use transaction::{SharedIndex, write};
 
+use crate::registry::Registry;
 use crate::store::database::Database;
+use crate::store::replica::Replica;
 use crate::store::writer::Writer;
 
 /// The outcome of a change: known at once, or when it is on the disk.
@@ -35,7 +41,7 @@ pub enum Changed {
     Later(BoxFuture<Result<usize, Exception>>),
 }
 
-/// The names, in memory and perhaps in a database.
+/// The names, in memory and perhaps elsewhere.
 pub struct Store {
     index: SharedIndex,
     keeping: Keeping,
@@ -44,6 +50,7 @@ pub struct Store {
 enum Keeping {
     Memory,
     Database(Writer),
+    Shared(Replica),
 }
 
 impl Store {
@@ -69,6 +76,22 @@ impl Store {
         Ok((Store { index, keeping: Keeping::Database(writer) }, set_aside))
     }
 
+    /// A store that is one of several replicas of a directory in `registry`: the one with this id,
+    /// which clients reach at this address. It has no names until it has loaded them.
+    pub fn shared(registry: Arc<dyn Registry>, id: String, address: String) -> Self {
+        let index = SharedIndex::default();
+        let replica = Replica::start(registry, Arc::clone(&index), id, address);
+        Store { index, keeping: Keeping::Shared(replica) }
+    }
+
+    /// The hosts that renew their names here, in a shared directory.
+    pub(crate) fn hosts(&self) -> Option<&LiveHosts> {
+        match &self.keeping {
+            Keeping::Shared(replica) => Some(replica.hosts()),
+            Keeping::Memory | Keeping::Database(_) => None,
+        }
+    }
+
     /// The names as they are now. Changes wait while the guard is held.
     pub fn read(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
@@ -83,22 +106,25 @@ impl Store {
                 Changed::Now(Transaction::run(&mut index, change).0)
             }
             Keeping::Database(writer) => Changed::Later(writer.change(change)),
+            Keeping::Shared(replica) => Changed::Later(replica.change(change)),
         }
     }
 
-    /// The reason why the database refuses changes, as it comes and goes; `None` for a store
-    /// without a database.
+    /// The reason why changes are refused, as it comes and goes; `None` for a store in memory.
     pub fn trouble(&self) -> Option<watch::Receiver<Option<String>>> {
         match &self.keeping {
             Keeping::Memory => None,
             Keeping::Database(writer) => Some(writer.trouble()),
+            Keeping::Shared(replica) => Some(replica.trouble()),
         }
     }
 
     /// Waits until all changes are kept and the file is closed. Changes made after that fail.
     pub async fn close(&self) {
-        if let Keeping::Database(writer) = &self.keeping {
-            writer.close().await;
+        match &self.keeping {
+            Keeping::Memory => {}
+            Keeping::Database(writer) => writer.close().await,
+            Keeping::Shared(replica) => replica.close().await,
         }
     }
 }

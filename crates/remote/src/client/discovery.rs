@@ -44,7 +44,7 @@ const MAX_CANDIDATES_PER_HOST: usize = 8;
 /// Settings of a search for a nameserver.
 #[derive(Clone, Debug)]
 pub struct Search {
-    /// The only host that is asked.
+    /// The only host that is asked. Of several (`HOST:PORT,HOST:PORT`), the first that answers.
     pub host: Option<String>,
     /// The port on `host`, or on this host.
     pub port: u16,
@@ -81,6 +81,21 @@ impl Default for Search {
 pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
     let Search { host, port, this_host, broadcast, broadcast_port, timeout, tls } = search;
     let at = |location| NameServer::at(location, *timeout).with_tls(tls.clone());
+    if let Some(hosts) = host.as_ref().filter(|hosts| hosts.contains(',')) {
+        let mut tried = Vec::new();
+        for host in hosts.split(',').map(str::trim) {
+            let uri = format!("PYRONAME:x@{host}").parse();
+            let Ok(Uri::PyroName { location: Some(location), .. }) = uri else {
+                tried.push(format!("{host} is no address"));
+                continue;
+            };
+            if is_alive(&location, tls.as_ref()).await {
+                return Ok(at(location));
+            }
+            tried.push(format!("nobody answers at {location}"));
+        }
+        return Err(Error::NoNameserver { tried: tried.join(", ") });
+    }
     if let Some(host) = host {
         let location = Location::Tcp { host: host.clone(), port: *port };
         let mut nameserver = at(location);

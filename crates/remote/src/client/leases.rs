@@ -14,6 +14,8 @@ use crate::error::Error;
 
 /// The name of the method.
 const METHOD: &str = "renew_leases";
+/// Its name in a directory that several nameservers share, with the host before the rest.
+const HOST_METHOD: &str = "renew_host_leases";
 
 /// Treatment of a name that points elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +65,15 @@ impl NameServer {
     /// # Errors
     /// [`Error`] for the way there.
     pub async fn has_leases(&mut self) -> Result<bool, Error> {
+        Ok(self.lease_method().await?.is_some())
+    }
+
+    /// The method by which names are renewed, where there is one.
+    async fn lease_method(&mut self) -> Result<Option<&'static str>, Error> {
         let metadata = self.proxy.metadata().await?;
-        Ok(metadata.methods.iter().any(|method| method == METHOD))
+        let known = |wanted: &&str| metadata.methods.iter().any(|method| method == *wanted);
+        let methods = [Some(METHOD), Some(HOST_METHOD).filter(|_| self.host.is_some())];
+        Ok(methods.into_iter().flatten().find(known))
     }
 
     /// Registers or renews all of `names`: each stays for `lease` without the next call. A
@@ -82,12 +91,15 @@ impl NameServer {
         everywhere: bool,
     ) -> Result<Vec<LeaseConflict>, Error> {
         let rows: Vec<Value> = names.iter().map(LeasedName::to_value).collect();
-        let mut args = vec![Value::List(rows), Value::Float(lease.as_secs_f64())];
+        let method = self.lease_method().await?.unwrap_or(METHOD);
+        let host = self.host.as_deref().filter(|_| method == HOST_METHOD);
+        let mut args: Vec<Value> = host.map(Value::from).into_iter().collect();
+        args.extend([Value::List(rows), Value::Float(lease.as_secs_f64())]);
         if everywhere {
             args.push(network_stack().into());
         }
         let lab = self.lab.iter().map(|lab| ("lab".to_owned(), lab.as_str().into())).collect();
-        let answer = self.proxy.call(METHOD, args, lab).await?;
+        let answer = self.proxy.call(method, args, lab).await?;
         let conflicts = answer.as_list().unwrap_or_default().iter().map(conflict);
         conflicts
             .collect::<Option<_>>()

@@ -24,6 +24,8 @@ pub struct NameServer {
     pub(super) proxy: Proxy,
     /// The id of the lab whose nameserver it must be.
     pub(super) lab: Option<String>,
+    /// The id of this host among those that share a directory.
+    pub(super) host: Option<String>,
 }
 
 impl NameServer {
@@ -38,6 +40,7 @@ impl NameServer {
                 Some(timeout) => proxy.with_timeout(timeout),
             },
             lab: None,
+            host: None,
         }
     }
 
@@ -65,6 +68,13 @@ impl NameServer {
     #[must_use]
     pub fn of_lab(self, lab: Option<String>) -> Self {
         NameServer { lab, ..self }
+    }
+
+    /// The same, for [leases](Self::renew_leases) of this host, where several nameservers share one
+    /// directory.
+    #[must_use]
+    pub fn of_host(self, host: Option<String>) -> Self {
+        NameServer { host, ..self }
     }
 
     /// The nameserver's address.

@@ -68,6 +68,11 @@ impl ClientTls {
         Self::with(trusted.into_iter().map(CertificateDer::from).collect(), identity)
     }
 
+    /// The same for connections that are not Pyro's.
+    pub fn connector(&self) -> TlsConnector {
+        self.connector.clone()
+    }
+
     fn with(
         trusted: Vec<CertificateDer<'static>>,
         identity: Option<&CertificateFiles>,

@@ -1,0 +1,257 @@
+//! Messages of etcd's JSON gateway: keys and values in base64, int64 as texts, absent defaults.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use nameserver::registry::{RegistryError, Write};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+/// Codes of gRPC that the gateway passes on.
+const NOT_FOUND: i64 = 5;
+const PERMISSION_DENIED: i64 = 7;
+const RESOURCE_EXHAUSTED: i64 = 8;
+const UNAUTHENTICATED: i64 = 16;
+/// The words of errors that have the general codes 2, 3, 9 and 11.
+const NO_USER: &str = "user name is empty";
+const WRONG_LOGIN: &str = "authentication failed";
+const BAD_TOKEN: &str = "invalid auth token";
+const LEASE_LOST: &str = "lease not found";
+const COMPACTED: &str = "has been compacted";
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Header {
+    #[serde(default, deserialize_with = "int64")]
+    pub(super) revision: i64,
+}
+
+/// A key with its value.
+#[derive(Debug, Deserialize)]
+pub(super) struct Kv {
+    #[serde(deserialize_with = "base64_text")]
+    pub(super) key: String,
+    #[serde(default, deserialize_with = "base64_bytes")]
+    pub(super) value: Vec<u8>,
+    #[serde(default, deserialize_with = "int64")]
+    pub(super) mod_revision: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RangeAnswer {
+    #[serde(default)]
+    pub(super) header: Header,
+    #[serde(default)]
+    pub(super) kvs: Vec<Kv>,
+    #[serde(default)]
+    pub(super) more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TxnAnswer {
+    #[serde(default)]
+    pub(super) header: Header,
+    #[serde(default)]
+    pub(super) succeeded: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct GrantAnswer {
+    #[serde(rename = "ID", deserialize_with = "int64")]
+    pub(super) id: i64,
+}
+
+/// A line of a stream: one answer, or an error.
+#[derive(Debug, Deserialize)]
+pub(super) struct Line<T> {
+    pub(super) result: Option<T>,
+    pub(super) error: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct KeepAliveAnswer {
+    /// The seconds that the lease has; 0 for one that has ended.
+    #[serde(default, rename = "TTL", deserialize_with = "int64")]
+    pub(super) seconds: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WatchAnswer {
+    #[serde(default)]
+    pub(super) canceled: bool,
+    #[serde(default, deserialize_with = "int64")]
+    pub(super) compact_revision: i64,
+    #[serde(default)]
+    pub(super) cancel_reason: String,
+    #[serde(default)]
+    pub(super) events: Vec<Event>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Event {
+    /// Absent for a key that was written.
+    #[serde(default, rename = "type")]
+    pub(super) kind: String,
+    pub(super) kv: Kv,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LoginAnswer {
+    pub(super) token: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Version {
+    pub(super) etcdserver: String,
+}
+
+/// A refusal, as one of a few kinds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The token has ended, or none was shown.
+    Login(String),
+    Other(RegistryError),
+}
+
+/// What an error of the gateway means.
+pub(super) fn refusal_of(error: &Value, at: &str) -> Refusal {
+    let code = error["code"].as_i64().or_else(|| error["grpc_code"].as_i64()).unwrap_or_default();
+    let words = ["message", "error"].iter().find_map(|key| error[*key].as_str());
+    let words = words.or_else(|| error.as_str()).unwrap_or("no reason is given").to_owned();
+    let told = format!("etcd at {at} says: {words}");
+    let has = |part: &str| words.contains(part);
+    if code == UNAUTHENTICATED || has(BAD_TOKEN) || has(NO_USER) {
+        return Refusal::Login(told);
+    }
+    Refusal::Other(match code {
+        _ if has(COMPACTED) => RegistryError::Compacted,
+        NOT_FOUND if has(LEASE_LOST) => RegistryError::LeaseLost,
+        _ if has(WRONG_LOGIN) => RegistryError::Refused(told),
+        PERMISSION_DENIED => RegistryError::Refused(format!(
+            "{told} (its user needs the rights to read and write the prefix)"
+        )),
+        RESOURCE_EXHAUSTED if has("space exceeded") => RegistryError::Refused(format!(
+            "{told} (compact and defragment it, then `etcdctl alarm disarm`)"
+        )),
+        _ => RegistryError::Away(told),
+    })
+}
+
+/// A range of keys: all that begin with a prefix.
+pub(super) fn range(prefix: &str) -> Value {
+    json!({ "key": encode(prefix), "range_end": STANDARD.encode(end_of(prefix)) })
+}
+
+/// A transaction; `prefix` stands before each key.
+pub(super) fn txn(prefix: &str, writes: &[Write], lease: Option<i64>) -> Value {
+    let key = |write: &Write| encode(&format!("{prefix}{}", write.key));
+    let compare: Vec<Value> = writes
+        .iter()
+        .filter_map(|write| {
+            let revision = write.expected?.to_string();
+            Some(json!({ "key": key(write), "target": "MOD", "result": "EQUAL",
+                "mod_revision": revision }))
+        })
+        .collect();
+    let success: Vec<Value> = writes
+        .iter()
+        .map(|write| match &write.value {
+            Some(value) => {
+                let mut put = json!({ "key": key(write), "value": STANDARD.encode(value) });
+                if let Some(lease) = lease {
+                    put["lease"] = lease.to_string().into();
+                }
+                json!({ "request_put": put })
+            }
+            None => json!({ "request_delete_range": { "key": key(write) } }),
+        })
+        .collect();
+    json!({ "compare": compare, "success": success })
+}
+
+pub(super) fn encode(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+/// The first key behind all that begin with a prefix, which is not empty.
+fn end_of(prefix: &str) -> Vec<u8> {
+    let mut end = prefix.as_bytes().to_vec();
+    // No byte of UTF-8 is 255.
+    if let Some(last) = end.last_mut() {
+        *last = last.saturating_add(1);
+    }
+    end
+}
+
+fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Number(i64),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        Written::Number(number) => Ok(number),
+    }
+}
+
+fn base64_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    STANDARD.decode(text).map_err(serde::de::Error::custom)
+}
+
+/// A key. Those of others may be no text; they are not ours.
+fn base64_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(String::from_utf8_lossy(&base64_bytes(deserializer)?).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines that etcd 3.4.23 has sent.
+    #[test]
+    fn recorded_answers_are_understood() {
+        let line = r#"{"result":{"header":{"cluster_id":"1","member_id":"2","revision":"7",
+            "raft_term":"2"},"events":[{"kv":{"key":"L2Y=","create_revision":"5",
+            "mod_revision":"7","version":"2","value":"eA=="}},{"type":"DELETE",
+            "kv":{"key":"L2c=","mod_revision":"7"}}]}}"#;
+        let line: Line<WatchAnswer> = serde_json::from_str(line).unwrap();
+        let events = line.result.unwrap().events;
+        assert_eq!((events[0].kind.as_str(), events[0].kv.key.as_str()), ("", "/f"));
+        assert_eq!((events[0].kv.value.as_slice(), events[0].kv.mod_revision), (&b"x"[..], 7));
+        assert_eq!((events[1].kind.as_str(), events[1].kv.value.len()), ("DELETE", 0));
+        let line =
+            r#"{"result":{"header":{"revision":"9"},"canceled":true,"compact_revision":"8"}}"#;
+        let line: Line<WatchAnswer> = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            line.result.map(|answer| (answer.canceled, answer.compact_revision)),
+            Some((true, 8))
+        );
+        let answer: TxnAnswer = serde_json::from_str(r#"{"header":{"revision":"3"}}"#).unwrap();
+        assert!(!answer.succeeded);
+    }
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let refused = |code: i64, message: &str| {
+            refusal_of(&json!({ "error": message, "message": message, "code": code }), "h:2379")
+        };
+        assert!(matches!(refused(16, "etcdserver: invalid auth token"), Refusal::Login(_)));
+        assert!(matches!(refused(3, "etcdserver: user name is empty"), Refusal::Login(_)));
+        let other = |code, message| match refused(code, message) {
+            Refusal::Other(error) => error,
+            Refusal::Login(told) => panic!("{told}"),
+        };
+        let compacted = "etcdserver: mvcc: required revision has been compacted";
+        assert_eq!(other(11, compacted), RegistryError::Compacted);
+        assert_eq!(other(5, "etcdserver: requested lease not found"), RegistryError::LeaseLost);
+        let denied = other(7, "etcdserver: permission denied");
+        assert!(denied.to_string().contains("h:2379 says: etcdserver: permission denied"));
+        assert!(matches!(other(14, "etcdserver: no leader"), RegistryError::Away(_)));
+    }
+
+    #[test]
+    fn a_prefix_ends_behind_its_last_key() {
+        assert_eq!(end_of("/ferrolab/"), b"/ferrolab0");
+    }
+}

@@ -1,0 +1,234 @@
+//! Client of etcd through its JSON gateway, as the registry of nameservers that share a directory.
+//!
+//! The gateway and not gRPC: it needs no compiler of protocol files and no code beyond the HTTP
+//! client that is here anyway. It does not know users by their certificates; etcd's users log in
+//! with a password.
+
+mod connection;
+mod messages;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lab_config::Etcd;
+use nameserver::registry::{
+    Changes, Commit, KeyValue, Registry, RegistryError, RegistryFuture, RegistryLease, Snapshot,
+    Write,
+};
+use remote::{CertificateFiles, ClientTls};
+use serde_json::{Value, json};
+
+use self::connection::{Ask, Members};
+use self::messages::{
+    GrantAnswer, KeepAliveAnswer, Line, RangeAnswer, TxnAnswer, Version, encode, range, txn,
+};
+use crate::tls;
+
+/// Time for a renewal or a short answer.
+const SHORT: Duration = Duration::from_secs(2);
+/// Time for a transaction: a cluster that has lost its leader needs up to 3 s for another.
+const WRITING: Duration = Duration::from_secs(5);
+/// Time for a page of names.
+const LOADING: Duration = Duration::from_secs(20);
+/// Names in a page.
+const PAGE: usize = 5000;
+/// The key that says whose the prefix is.
+const MARKER: &str = "ferrolab";
+/// Its value.
+const FORMAT: &str = r#"{"format":1}"#;
+/// The oldest etcd whose gateway has the paths of version 3.
+const OLDEST: (u32, u32) = (3, 4);
+
+/// An etcd cluster. Clones share its connections.
+#[derive(Clone)]
+pub(crate) struct EtcdRegistry {
+    members: Arc<Members>,
+    /// With a slash at its end.
+    prefix: Arc<str>,
+}
+
+impl EtcdRegistry {
+    /// The cluster of a configuration; connects when it is asked.
+    ///
+    /// # Errors
+    /// A certificate or an endpoint cannot be used.
+    pub(crate) fn new(config: &Etcd) -> Result<Self, String> {
+        let is_tls = config.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
+        let connector = if is_tls { Some(client_tls(config)?.connector()) } else { None };
+        let prefix = format!("{}/", config.prefix.trim_end_matches('/')).into();
+        Ok(EtcdRegistry { members: Arc::new(Members::new(config, connector)?), prefix })
+    }
+
+    async fn check_version(&self) -> Result<(), RegistryError> {
+        let (Version { etcdserver }, at) = self.members.get("/version", SHORT).await?;
+        let mut parts = etcdserver.split('.').map(str::parse::<u32>);
+        let found = match (parts.next(), parts.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => return Err(connection::not_etcd(&at)),
+        };
+        if found < OLDEST {
+            let (major, minor) = OLDEST;
+            return Err(RegistryError::Refused(format!(
+                "etcd at {at} has version {etcdserver}, which is too old: {major}.{minor} or later \
+                 is needed"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Checks that the prefix is ours; takes it where it is free.
+    async fn check_prefix(&self, is_to_take: bool) -> Result<(), RegistryError> {
+        let marker = format!("{}{MARKER}", self.prefix);
+        let prefix = self.prefix.trim_end_matches('/');
+        let mut any = range(&self.prefix);
+        any["limit"] = "1".into();
+        // The marker first: another nameserver may write it between the two.
+        for request in [json!({ "key": encode(&marker) }), any] {
+            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, SHORT).await?;
+            let Some(found) = answer.kvs.first() else { continue };
+            if found.key != marker {
+                return Err(used_by_others(prefix, &found.key));
+            }
+            let format = serde_json::from_slice::<Value>(&found.value).unwrap_or_default();
+            return match format["format"].as_i64() {
+                Some(1) => Ok(()),
+                Some(format) => Err(RegistryError::Refused(format!(
+                    "the names under the prefix {prefix} in etcd have format {format}, and this \
+                     version of Ferrolab knows 1"
+                ))),
+                None => Err(used_by_others(prefix, &found.key)),
+            };
+        }
+        if is_to_take {
+            let value = Some(FORMAT.as_bytes().to_vec());
+            let write = Write { key: MARKER.to_owned(), value, expected: Some(0) };
+            // Another nameserver may have been quicker.
+            self.commit_all(vec![write], None).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that nameservers could use it, and changes nothing.
+    ///
+    /// # Errors
+    /// They could not; the text says why.
+    pub(crate) async fn probe(&self) -> Result<(), RegistryError> {
+        self.check_version().await?;
+        self.check_prefix(false).await
+    }
+
+    async fn load_all(&self) -> Result<Snapshot, RegistryError> {
+        let mut snapshot = Snapshot::default();
+        let mut request = range(&self.prefix);
+        request["limit"] = PAGE.to_string().into();
+        loop {
+            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, LOADING).await?;
+            if snapshot.revision == 0 {
+                // All pages are of one revision.
+                snapshot.revision = answer.header.revision;
+                request["revision"] = snapshot.revision.to_string().into();
+            }
+            let last = answer.kvs.last().map(|kv| kv.key.clone());
+            let key_value = |kv: messages::Kv| {
+                let key = kv.key.strip_prefix(&*self.prefix)?.to_owned();
+                Some(KeyValue { key, value: Some(kv.value), revision: kv.mod_revision })
+            };
+            snapshot.keys.extend(answer.kvs.into_iter().filter_map(key_value));
+            match last {
+                Some(last) if answer.more => request["key"] = encode(&format!("{last}\0")).into(),
+                _ => return Ok(snapshot),
+            }
+        }
+    }
+
+    async fn commit_all(
+        &self,
+        writes: Vec<Write>,
+        lease: Option<RegistryLease>,
+    ) -> Result<Commit, RegistryError> {
+        let body = txn(&self.prefix, &writes, lease.map(|lease| lease.0));
+        // What compares nothing may be written twice.
+        let is_repeatable = writes.iter().all(|write| write.expected.is_none());
+        let ask = Ask { path: "/v3/kv/txn", body: &body, within: WRITING, is_repeatable };
+        let TxnAnswer { header, succeeded } = self.members.ask(ask).await?;
+        Ok(if succeeded { Commit::Kept(header.revision) } else { Commit::Conflict })
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        within: Duration,
+    ) -> Result<T, RegistryError> {
+        self.members.ask(Ask { path, body, within, is_repeatable: true }).await
+    }
+}
+
+impl Registry for EtcdRegistry {
+    fn check(&self) -> RegistryFuture<'_, ()> {
+        Box::pin(async {
+            self.check_version().await?;
+            self.check_prefix(true).await
+        })
+    }
+
+    fn load(&self) -> RegistryFuture<'_, Snapshot> {
+        Box::pin(self.load_all())
+    }
+
+    fn watch(&self, first: i64) -> RegistryFuture<'_, Box<dyn Changes>> {
+        Box::pin(async move {
+            let changes = watch::begin(Arc::clone(&self.members), &self.prefix, first).await?;
+            Ok(Box::new(changes) as Box<dyn Changes>)
+        })
+    }
+
+    fn commit(
+        &self,
+        writes: Vec<Write>,
+        lease: Option<RegistryLease>,
+    ) -> RegistryFuture<'_, Commit> {
+        Box::pin(self.commit_all(writes, lease))
+    }
+
+    fn grant(&self, seconds: u64) -> RegistryFuture<'_, RegistryLease> {
+        Box::pin(async move {
+            let body = json!({ "TTL": seconds.to_string() });
+            let GrantAnswer { id } = self.ask("/v3/lease/grant", &body, SHORT).await?;
+            Ok(RegistryLease(id))
+        })
+    }
+
+    fn keep_alive(&self, lease: RegistryLease) -> RegistryFuture<'_, ()> {
+        Box::pin(async move {
+            let body = json!({ "ID": lease.0.to_string() });
+            let line: Line<KeepAliveAnswer> =
+                self.ask("/v3/lease/keepalive", &body, SHORT / 2).await?;
+            match line.result {
+                Some(KeepAliveAnswer { seconds: 1.. }) => Ok(()),
+                Some(_) => Err(RegistryError::LeaseLost),
+                None => Err(watch::error_of(line.error, "the cluster")),
+            }
+        })
+    }
+}
+
+fn used_by_others(prefix: &str, key: &str) -> RegistryError {
+    RegistryError::Refused(format!(
+        "the prefix {prefix} in etcd is used by something else: there is the key {key}; write \
+         another `prefix`"
+    ))
+}
+
+fn client_tls(config: &Etcd) -> Result<ClientTls, String> {
+    let own = config.cert.as_ref().map(|certificate| CertificateFiles {
+        certificate: certificate.clone(),
+        key: config.key.clone(),
+        password: None,
+    });
+    match &config.cacert {
+        Some(path) => ClientTls::load(path, own.as_ref()).map_err(|error| error.to_string()),
+        None => tls::of_the_system(own.as_ref()).map_err(|error| error.to_string()),
+    }
+}

@@ -1,0 +1,347 @@
+//! Store of a nameserver that is one of several equal replicas of a shared directory.
+//!
+//! Every question is answered from the index in memory, also while the registry is away. A change
+//! is tried on the index, taken back, and written to the registry; it is shown and acknowledged
+//! when the registry has it. One task owns the copy of the directory ([`Records`]); others follow
+//! the registry's changes ([`Feed`]) and announce hosts ([`Presence`]).
+
+mod feed;
+mod group;
+mod hosts;
+mod presence;
+mod records;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use remote::{BoxFuture, Exception, NAMESERVER_NAME};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{error, info, warn};
+
+use self::feed::Feed;
+use self::group::{Group, Reply, Stages, Written};
+pub(crate) use self::hosts::LiveHosts;
+use self::presence::Presence;
+use self::records::{Records, Shown};
+use super::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
+use crate::registry::{KeyValue, Registry, RegistryError, Snapshot};
+
+/// Changes in the queue; a caller waits for room in it.
+const QUEUE_LENGTH: usize = 1024;
+/// Changes that are tried together, at most.
+const MAX_CHANGES_PER_BATCH: usize = 512;
+/// Transactions that are written at the same time.
+const PARALLEL_COMMITS: usize = 8;
+/// Names that the index takes while it is locked once: some hundred microseconds.
+const SHOWN_AT_ONCE: usize = 500;
+
+/// A message to the task that owns the copy.
+enum Signal {
+    Snapshot(Snapshot),
+    Changed(Vec<KeyValue>),
+    /// Why changes are not followed.
+    Feed(Option<String>),
+    /// Why hosts are not announced.
+    Presence(Option<String>),
+    HostLive(Arc<str>, Duration),
+    HostSilent(Arc<str>),
+}
+
+/// Handle of the tasks.
+pub(super) struct Replica {
+    orders: Mutex<Option<mpsc::Sender<(Change, Reply)>>>,
+    hosts: Arc<LiveHosts>,
+    trouble: watch::Receiver<Option<String>>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+    _feed: AbortOnDropHandle<()>,
+    _presence: AbortOnDropHandle<()>,
+}
+
+impl Replica {
+    /// Starts the replica with this id, which clients reach at this address.
+    pub(super) fn start(
+        registry: Arc<dyn Registry>,
+        index: SharedIndex,
+        id: String,
+        address: String,
+    ) -> Self {
+        let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
+        let (signals, signalled) = mpsc::channel(QUEUE_LENGTH);
+        let (trouble, told) = watch::channel(Some(NOT_LOADED.to_owned()));
+        let hosts = Arc::new(LiveHosts::default());
+        let (is_checked, checked) = watch::channel(false);
+        let feed = Feed {
+            registry: Arc::clone(&registry),
+            signals: signals.clone(),
+            hosts: Arc::clone(&hosts),
+            is_checked,
+        };
+        let presence = Presence {
+            registry: Arc::clone(&registry),
+            hosts: Arc::clone(&hosts),
+            signals,
+            replica: id.clone(),
+            address,
+            lease: None,
+            live: HashSet::new(),
+            written: HashSet::new(),
+            told: None,
+        };
+        let keeper = Keeper {
+            registry,
+            index,
+            records: Records::new(id),
+            stages: VecDeque::new(),
+            writing: JoinSet::new(),
+            permits: Arc::new(Semaphore::new(PARALLEL_COMMITS)),
+            is_loaded: false,
+            feed: None,
+            presence: None,
+            trouble,
+        };
+        Replica {
+            orders: Mutex::new(Some(orders)),
+            hosts,
+            trouble: told,
+            keeper: Mutex::new(Some(tokio::spawn(keeper.run(queue, signalled)))),
+            _feed: AbortOnDropHandle::new(tokio::spawn(feed.run())),
+            _presence: AbortOnDropHandle::new(tokio::spawn(presence.run(checked))),
+        }
+    }
+
+    pub(super) fn change(&self, change: Change) -> BoxFuture<Result<usize, Exception>> {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let closed = || Exception::naming_error("the nameserver is stopping");
+            orders.ok_or_else(closed)?.send((change, reply)).await.map_err(|_| closed())?;
+            answer.await.unwrap_or_else(|_| Err(closed()))
+        })
+    }
+
+    pub(super) fn hosts(&self) -> &LiveHosts {
+        &self.hosts
+    }
+
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
+    }
+
+    pub(super) async fn close(&self) {
+        drop(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper
+            && keeper.await.is_err()
+        {
+            error!("the task that owns the names has panicked");
+        }
+    }
+}
+
+const NOT_LOADED: &str = "the names are not loaded yet";
+
+/// The task that owns the copy of the directory.
+struct Keeper {
+    registry: Arc<dyn Registry>,
+    index: SharedIndex,
+    records: Records,
+    /// Stages that wait for the one that is being written.
+    stages: VecDeque<Vec<Group>>,
+    writing: JoinSet<Written>,
+    permits: Arc<Semaphore>,
+    is_loaded: bool,
+    /// Why changes are not followed.
+    feed: Option<String>,
+    /// Why hosts are not announced.
+    presence: Option<String>,
+    trouble: watch::Sender<Option<String>>,
+}
+
+impl Keeper {
+    async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<(Change, Reply)>,
+        mut signals: mpsc::Receiver<Signal>,
+    ) {
+        loop {
+            let is_free = self.writing.is_empty();
+            tokio::select! {
+                Some(written) = self.writing.join_next(), if !is_free => match written {
+                    Ok(written) => self.finish(written),
+                    Err(error) => error!(%error, "a write to the registry has panicked"),
+                },
+                Some(signal) = signals.recv() => self.take_in(signal).await,
+                first = queue.recv(), if is_free => {
+                    let Some(first) = first else { return };
+                    let mut orders = vec![first];
+                    while orders.len() < MAX_CHANGES_PER_BATCH
+                        && let Ok(next) = queue.try_recv()
+                    {
+                        orders.push(next);
+                    }
+                    self.try_changes(orders);
+                }
+            }
+            if self.writing.is_empty() {
+                self.begin_stage();
+            }
+        }
+    }
+
+    async fn take_in(&mut self, signal: Signal) {
+        match signal {
+            Signal::Snapshot(snapshot) => {
+                let shown = self.records.load(snapshot);
+                self.show(shown).await;
+                if !self.is_loaded {
+                    info!(names = self.records.len(), "loaded the names of the registry");
+                }
+                (self.is_loaded, self.feed) = (true, None);
+            }
+            Signal::Changed(changed) => {
+                let shown: Vec<Shown> =
+                    changed.into_iter().flat_map(|change| self.records.change(change)).collect();
+                self.show(shown).await;
+                self.feed = None;
+            }
+            Signal::HostLive(host, length) => {
+                let shown = self.records.host_is_live(&host, length);
+                self.show(shown).await;
+            }
+            Signal::HostSilent(host) => {
+                let shown = self.records.host_is_silent(&host);
+                info!(%host, names = shown.len(), "a host does not renew its names any more");
+                self.show(shown).await;
+            }
+            Signal::Feed(reason) => self.feed = reason,
+            Signal::Presence(reason) => self.presence = reason,
+        }
+        self.tell();
+    }
+
+    /// Puts names into the index, a few at a time.
+    async fn show(&self, shown: Vec<Shown>) {
+        for part in shown.chunks(SHOWN_AT_ONCE) {
+            {
+                let mut index = write(&self.index);
+                for (name, entry) in part {
+                    index.put(name, entry.clone());
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tries changes on the index, takes them back, and prepares them for the registry.
+    fn try_changes(&mut self, orders: Vec<(Change, Reply)>) {
+        let refused = self.reason_to_refuse();
+        let mut stages = Stages::default();
+        let mut tried: Vec<Step> = Vec::new();
+        let mut index = write(&self.index);
+        for (change, reply) in orders {
+            let (outcome, steps) = Transaction::run(&mut index, change);
+            // Each replica has a name of its own for itself.
+            let (own, shared): (Vec<_>, Vec<_>) =
+                steps.into_iter().partition(|step| *step.name == *NAMESERVER_NAME);
+            drop(own);
+            let revision_of = |name: &str| self.records.revision_of(name);
+            match &refused {
+                Some(refused) if !shared.is_empty() => {
+                    undo(&mut index, shared);
+                    // The caller may be gone.
+                    let _ = reply.send(outcome.and(Err(refused.clone())));
+                }
+                _ if shared.is_empty() && tried.is_empty() => drop(reply.send(outcome)),
+                _ => {
+                    stages.add(&shared, (outcome, reply), revision_of);
+                    tried.extend(shared);
+                }
+            }
+        }
+        undo(&mut index, tried);
+        drop(index);
+        self.stages.extend(stages.finish());
+    }
+
+    /// Why nothing can be kept now.
+    fn reason_to_refuse(&self) -> Option<Exception> {
+        let reason = match (&self.feed, self.is_loaded) {
+            (Some(reason), _) => reason.clone(),
+            (None, false) => NOT_LOADED.to_owned(),
+            (None, true) => return None,
+        };
+        Some(group::refusal(&RegistryError::Away(reason)))
+    }
+
+    /// Begins to write the groups of the next stage.
+    fn begin_stage(&mut self) {
+        while self.writing.is_empty()
+            && let Some(stage) = self.stages.pop_front()
+        {
+            for mut group in stage {
+                let settled = group.settle(|name, entry| {
+                    self.records.has(name, entry).then(|| self.records.revision_of(name))
+                });
+                if settled.is_err() || group.changes.is_empty() {
+                    group.answer(settled);
+                    continue;
+                }
+                let (registry, permits) = (Arc::clone(&self.registry), Arc::clone(&self.permits));
+                self.writing.spawn(async move {
+                    // The semaphore is never closed.
+                    let _permit = permits.acquire_owned().await;
+                    group.write(registry).await
+                });
+            }
+        }
+    }
+
+    fn finish(&mut self, Written { group, kept, outcome }: Written) {
+        {
+            let mut index = write(&self.index);
+            for (names, revision) in kept {
+                for name in names {
+                    let Some(change) = group.changes.get(&name) else { continue };
+                    let shown = self.records.set_own(&name, change.after.clone(), revision);
+                    if let Some((name, entry)) = shown {
+                        index.put(&name, entry);
+                    }
+                }
+            }
+        }
+        if let Err(error) = &outcome {
+            warn!(%error, "a change could not be kept");
+        }
+        group.answer(outcome);
+    }
+
+    /// Tells what keeps the names from being as they are elsewhere.
+    fn tell(&self) {
+        let reason = self.feed.as_ref().or(self.presence.as_ref());
+        let trouble = match (reason, self.is_loaded) {
+            (Some(reason), true) => Some(format!(
+                "the names are stale, as they were before, and none can be registered: {reason}"
+            )),
+            (Some(reason), false) => Some(format!("{NOT_LOADED}: {reason}")),
+            (None, false) => Some(NOT_LOADED.to_owned()),
+            (None, true) => None,
+        };
+        let is_new = self.trouble.send_if_modified(|known| {
+            let is_new = *known != trouble;
+            known.clone_from(&trouble);
+            is_new
+        });
+        if is_new {
+            match trouble {
+                Some(trouble) => warn!("{trouble}"),
+                None => info!("the names are those of the registry"),
+            }
+        }
+    }
+}

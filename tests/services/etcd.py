@@ -1,0 +1,107 @@
+"""etcd: a cluster of members on loopback, started by a test and changed with `etcdctl`."""
+
+import json
+import os
+import signal
+import subprocess
+
+from harness import NEVER, free_port, wait_for
+
+
+class Member:
+    """A member of the cluster; its ports and its data stay over restarts."""
+
+    def __init__(self, folder, name, host):
+        self.folder, self.name, self.host = folder / name, name, host
+        self.folder.mkdir(parents=True)
+        self.port, self.peer_port = free_port(), free_port()
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def peer_url(self):
+        return f"http://{self.host}:{self.peer_port}"
+
+    def start(self, cluster, *options):
+        log = (self.folder / "log").open("ab")
+        command = [
+            "etcd", "--name", self.name, "--data-dir", str(self.folder / "data"),
+            "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
+            "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
+            "--initial-cluster", cluster, "--logger", "zap",
+            "--heartbeat-interval", "100", "--election-timeout", "1000", *options,
+        ]
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def kill(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait(NEVER)
+            self.process = None
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Etcd:
+    def __init__(self, folder, members=1, host="127.0.0.1"):
+        self.members = [Member(folder, f"e{number}", host) for number in range(members)]
+        self._cluster = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+
+    def start(self, *members):
+        for member in members or self.members:
+            member.start(self._cluster)
+        wait_for(self.is_well, NEVER, "etcd answers")
+        return self
+
+    def stop(self):
+        for member in self.members:
+            if member.process:
+                member.resume()
+            member.kill()
+
+    @property
+    def endpoints(self):
+        return [member.url for member in self.members]
+
+    def yaml(self, prefix="/ferrolab"):
+        return json.dumps({"endpoints": self.endpoints, "prefix": prefix})
+
+    def ctl(self, *arguments, check=True, endpoints=None):
+        living = endpoints or [member.url for member in self.members if member.process]
+        done = subprocess.run(
+            ["etcdctl", f"--endpoints={','.join(living)}", *arguments],
+            env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True, timeout=NEVER,
+        )
+        assert done.returncode == 0 or not check, done.stdout + done.stderr
+        return done.stdout
+
+    def is_well(self):
+        """Whether a majority answers."""
+        return self.ctl("get", "anything", "-w", "json", check=False) != ""
+
+    def keys(self, prefix=""):
+        return self.ctl("get", "--prefix", "--keys-only", prefix or "/").split()
+
+    def leader(self):
+        """The member that leads, once there is one."""
+        def find():
+            for member in self.members:
+                if not member.process:
+                    continue
+                status = self.ctl("endpoint", "status", "-w", "json", check=False, endpoints=[member.url])
+                try:
+                    (status,) = json.loads(status)
+                except ValueError:
+                    continue
+                if status["Status"]["leader"] == status["Status"]["header"]["member_id"]:
+                    return member
+            return None
+
+        return wait_for(find, NEVER, "a leader")
