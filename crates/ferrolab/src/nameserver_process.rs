@@ -128,7 +128,7 @@ pub(crate) async fn run(
         daemon.register(LAB_OBJECT, object).map_err(|error| error.to_string())?;
     }
 
-    let (discovery, undiscovered) = answer_searches(&config, listener.location());
+    let (discovery, undiscovered) = answer_searches(&config, listener.location(), &store);
     let _discovery = discovery.map(AbortOnDropHandle::new);
     let _leases = AbortOnDropHandle::new(tokio::spawn(leases::run(Arc::clone(&store))));
     let _cleaner = config.autoclean.map(|period| {
@@ -273,6 +273,7 @@ async fn register_itself(store: &Store, uri: &str) -> Result<(), String> {
 fn answer_searches(
     config: &Nameserver,
     location: &Location,
+    store: &Arc<Store>,
 ) -> (Option<tokio::task::JoinHandle<()>>, Option<String>) {
     let Location::Tcp { host, .. } = location else { return (None, None) };
     if !config.broadcast {
@@ -294,7 +295,9 @@ fn answer_searches(
     match broadcast::bind(bound.as_deref(), port) {
         Ok(socket) => {
             info!(port, "answering searches of the network");
-            (Some(tokio::spawn(broadcast::serve(socket, location.clone()))), None)
+            let store = Arc::clone(store);
+            let serving = broadcast::serve(socket, location.clone(), move || store.is_stale());
+            (Some(tokio::spawn(serving)), None)
         }
         Err(error) => {
             let shown = bound.as_deref().unwrap_or("all addresses");

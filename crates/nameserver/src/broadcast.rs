@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
 
 use remote::{Location, NAMESERVER_NAME, Uri};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,6 +16,8 @@ use tracing::{debug, info};
 const QUESTION: &[u8] = b"GET_NSURI";
 /// Bytes of a datagram that are read; a longer one is not the question.
 const MAX_DATAGRAM: usize = 100;
+/// How much later a nameserver answers whose names are stale; clients wait for 700 ms.
+const STALE_DELAY: Duration = Duration::from_millis(300);
 
 /// Listens for the question at `host` (all addresses if absent).
 ///
@@ -39,8 +42,8 @@ pub fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
-/// Answers with `location` until it is dropped.
-pub async fn serve(socket: UdpSocket, location: Location) {
+/// Answers with `location` until it is dropped; later than others while the names are stale.
+pub async fn serve(socket: UdpSocket, location: Location, is_stale: impl Fn() -> bool) {
     let mut question = [0; MAX_DATAGRAM];
     loop {
         let (length, peer) = match socket.recv_from(&mut question).await {
@@ -54,6 +57,10 @@ pub async fn serve(socket: UdpSocket, location: Location) {
         };
         if question.get(..length) != Some(QUESTION) {
             continue;
+        }
+        if is_stale() {
+            // A client takes the first that answers.
+            tokio::time::sleep(STALE_DELAY).await;
         }
         let uri = uri_for(peer, &location).to_string();
         debug!(%peer, uri, "told where the nameserver is");
@@ -90,7 +97,7 @@ mod tests {
         let socket = bind(Some("127.0.0.1"), 0).unwrap();
         let address = socket.local_addr().unwrap();
         let everywhere = Location::Tcp { host: "0.0.0.0".into(), port: 9090 };
-        let serving = tokio::spawn(serve(socket, everywhere));
+        let serving = tokio::spawn(serve(socket, everywhere, || true));
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         for nonsense in [&b""[..], b"GET_NSUR", b"GET_NSURI ", &[0; 500]] {
             client.send_to(nonsense, address).await.unwrap();

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use super::location_of;
 use super::registered_name::Name;
-use super::registrar::{self, Target};
+use super::registrar::{self, ServiceTags, Target};
 
 /// Between two looks at what is registered.
 const LOOK: Duration = Duration::from_millis(50);
@@ -51,6 +51,7 @@ pub(crate) async fn run(assignment: SimulatedHosts, lifeline: &Lifeline) -> Resu
         return Err("there is no nameserver".to_owned());
     }
     let (_parts, parts) = watch::channel(PartIds::default());
+    let (_tags, tags) = watch::channel(ServiceTags::default());
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let mut reports = Vec::new();
     for host in first..first + hosts {
@@ -71,7 +72,7 @@ pub(crate) async fn run(assignment: SimulatedHosts, lifeline: &Lifeline) -> Resu
         };
         let names = (0..names).map(name).collect();
         let targets = BTreeMap::from([("shared".to_owned(), (target, names))]);
-        reports.push(registrar::start(targets, &parts, true, &tasks, &stop));
+        reports.push(registrar::start(targets, &parts, &tags, true, &tasks, &stop));
     }
     let mut told = None;
     let stopping = lifeline.stopping();

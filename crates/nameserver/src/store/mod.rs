@@ -119,6 +119,14 @@ impl Store {
         }
     }
 
+    /// Whether the names are those of before: a shared directory's registry is away.
+    pub fn is_stale(&self) -> bool {
+        match &self.keeping {
+            Keeping::Shared(replica) => replica.trouble().borrow().is_some(),
+            Keeping::Memory | Keeping::Database(_) => false,
+        }
+    }
+
     /// Waits until all changes are kept and the file is closed. Changes made after that fail.
     pub async fn close(&self) {
         match &self.keeping {

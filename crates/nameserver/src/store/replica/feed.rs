@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
-use super::Signal;
 use super::hosts::LiveHosts;
+use super::signal::Signal;
 use crate::registry::{Registry, RegistryError};
 
 /// A watch that shows nothing for so long is begun again.
@@ -79,6 +79,7 @@ impl Feed {
             Ok(changes) => changes,
             Err(error) => return Ok(error),
         };
+        self.send(Signal::Feed(None)).await?;
         loop {
             let next = match timeout(SILENCE, changes.next()).await {
                 Ok(next) => next,

@@ -10,6 +10,7 @@ mod group;
 mod hosts;
 mod presence;
 mod records;
+mod signal;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -21,16 +22,18 @@ use std::time::Duration;
 use remote::{BoxFuture, Exception, NAMESERVER_NAME};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use self::feed::Feed;
 use self::group::{Group, Reply, Stages, Written};
 pub(crate) use self::hosts::LiveHosts;
 use self::presence::Presence;
 use self::records::{Records, Shown};
+use self::signal::Signal;
 use super::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
-use crate::registry::{KeyValue, Registry, RegistryError, Snapshot};
+use crate::registry::{Registry, RegistryError};
 
 /// Changes in the queue; a caller waits for room in it.
 const QUEUE_LENGTH: usize = 1024;
@@ -40,18 +43,6 @@ const MAX_CHANGES_PER_BATCH: usize = 512;
 const PARALLEL_COMMITS: usize = 8;
 /// Names that the index takes while it is locked once: some hundred microseconds.
 const SHOWN_AT_ONCE: usize = 500;
-
-/// A message to the task that owns the copy.
-enum Signal {
-    Snapshot(Snapshot),
-    Changed(Vec<KeyValue>),
-    /// Why changes are not followed.
-    Feed(Option<String>),
-    /// Why hosts are not announced.
-    Presence(Option<String>),
-    HostLive(Arc<str>, Duration),
-    HostSilent(Arc<str>),
-}
 
 /// Handle of the tasks.
 pub(super) struct Replica {
@@ -104,6 +95,7 @@ impl Replica {
             feed: None,
             presence: None,
             trouble,
+            told: None,
         };
         Replica {
             orders: Mutex::new(Some(orders)),
@@ -144,6 +136,8 @@ impl Replica {
     }
 }
 
+/// Between two reasons that are told while a trouble lasts.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
 const NOT_LOADED: &str = "the names are not loaded yet";
 
 /// The task that owns the copy of the directory.
@@ -161,6 +155,8 @@ struct Keeper {
     /// Why hosts are not announced.
     presence: Option<String>,
     trouble: watch::Sender<Option<String>>,
+    /// When a trouble that lasts was told last.
+    told: Option<Instant>,
 }
 
 impl Keeper {
@@ -316,13 +312,13 @@ impl Keeper {
             }
         }
         if let Err(error) = &outcome {
-            warn!(%error, "a change could not be kept");
+            debug!(%error, "a change could not be kept");
         }
         group.answer(outcome);
     }
 
     /// Tells what keeps the names from being as they are elsewhere.
-    fn tell(&self) {
+    fn tell(&mut self) {
         let reason = self.feed.as_ref().or(self.presence.as_ref());
         let trouble = match (reason, self.is_loaded) {
             (Some(reason), true) => Some(format!(
@@ -332,16 +328,19 @@ impl Keeper {
             (None, false) => Some(NOT_LOADED.to_owned()),
             (None, true) => None,
         };
-        let is_new = self.trouble.send_if_modified(|known| {
-            let is_new = *known != trouble;
-            known.clone_from(&trouble);
-            is_new
-        });
-        if is_new {
-            match trouble {
-                Some(trouble) => warn!("{trouble}"),
-                None => info!("the names are those of the registry"),
-            }
+        let (is_well, was_well) = (trouble.is_none(), self.trouble.borrow().is_none());
+        // While it is away each try may tell another reason.
+        if *self.trouble.borrow() == trouble
+            || !is_well && !was_well && self.told.is_some_and(|told| told.elapsed() < TELL_INTERVAL)
+        {
+            return;
         }
+        match (&trouble, self.told) {
+            (Some(trouble), told) if was_well || told.is_none() => warn!("{trouble}"),
+            (Some(trouble), _) => debug!("{trouble}"),
+            (None, _) => info!("the names are those of the registry"),
+        }
+        self.told = (!is_well).then(Instant::now);
+        self.trouble.send_replace(trouble);
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use super::Signal;
 use super::hosts::LiveHosts;
+use super::signal::Signal;
 use super::value::{HOSTS, REPLICAS};
 use crate::registry::{Commit, MAX_WRITES, Registry, RegistryError, RegistryLease, Write};
 

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::directory;
-use crate::registry::{Changes, Commit, RegistryFuture, RegistryLease, Write};
+use crate::registry::{Changes, Commit, KeyValue, RegistryFuture, RegistryLease, Snapshot, Write};
 use crate::store::{Entry, Store};
 
 /// etcd as a replica sees it.
