@@ -12,6 +12,7 @@ import ferrolab
 import pytest
 from etcd import Etcd
 from harness import NEVER, free_port, new_lab, proxy, wait_for
+from harness.lab import TESTS
 from harness.netns import network
 from harness.relay import Relay
 from harness.wait import EXTENDED, within
@@ -127,8 +128,9 @@ def test_a_lab_that_vanishes_is_hidden_and_comes_back(etcd):
 
 
 def test_the_guide(lab, etcd):
-    said = run_page(lab, "etcd.md", free_port(), ETCD=etcd.endpoints[0])
-    assert "can be used" in said and "lab.supply" in said and '"uri":"PYRO:lab.supply@' in said, said
+    python = str(TESTS.parent / "python")
+    said = run_page(lab, "etcd.md", free_port(), ETCD=etcd.endpoints[0], PYTHONPATH=python)
+    assert "can be used" in said and "['bench', 'lab.supply']" in said and '"uri":"PYRO:lab.supply@' in said, said
 
 
 OTHER = "nameservers: {shared: {host: localhost, ns_port: $ns_port, storage: etcd, etcd: $etcd}}\nautolaunch: {nameservers: [shared]}\n"

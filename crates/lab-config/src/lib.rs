@@ -47,7 +47,10 @@ pub use duration::seconds_with_unit;
 pub use hash::stable_hash;
 pub use model::{
     Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, AuditMode, AuditNeed, CallLogMode,
-    Configuration, Daemon, DaemonClass, DaemonPart, Deadband, Etcd, Expose, Grant, GrantWhen, Health, History, InstanceMode, LAB_MARK, Member, Nameserver, Notify, OnTimeout, OtherLab, Push, Python, ServerType, Service, SourceLine, Start, Storage, Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
+    Configuration, Daemon, DaemonClass, DaemonPart, Deadband, Etcd, Expose, Grant, GrantWhen,
+    Health, History, InstanceMode, LAB_MARK, Member, Nameserver, Notify, OnTimeout, OtherLab, Push,
+    Python, ServerType, Service, SourceLine, Start, Storage, Supervision, Target, TlsKeys, TlsMode,
+    ValueFacts, Web,
 };
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};

@@ -22,7 +22,7 @@ use std::time::Duration;
 use remote::{BoxFuture, Exception, NAMESERVER_NAME};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
@@ -41,6 +41,9 @@ const QUEUE_LENGTH: usize = 1024;
 const MAX_CHANGES_PER_BATCH: usize = 512;
 /// Transactions that are written at the same time.
 const PARALLEL_COMMITS: usize = 8;
+/// How long hosts are shown on that are gone when the registry is back: their nameservers may have
+/// lost their leases, and announce them anew.
+const GRACE: Duration = Duration::from_secs(3);
 /// Names that the index takes while it is locked once: some hundred microseconds.
 const SHOWN_AT_ONCE: usize = 500;
 
@@ -95,6 +98,7 @@ impl Replica {
             feed: None,
             presence: None,
             trouble,
+            grace: Grace::Over,
             told: None,
         };
         Replica {
@@ -140,6 +144,15 @@ impl Replica {
 const TELL_INTERVAL: Duration = Duration::from_secs(10);
 const NOT_LOADED: &str = "the names are not loaded yet";
 
+/// Time in which a host that goes is shown on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grace {
+    /// The registry is away.
+    Begun,
+    Until(Instant),
+    Over,
+}
+
 /// The task that owns the copy of the directory.
 struct Keeper {
     registry: Arc<dyn Registry>,
@@ -155,6 +168,8 @@ struct Keeper {
     /// Why hosts are not announced.
     presence: Option<String>,
     trouble: watch::Sender<Option<String>>,
+    /// When the hosts are hidden that are gone since the registry was away.
+    grace: Grace,
     /// When a trouble that lasts was told last.
     told: Option<Instant>,
 }
@@ -167,12 +182,21 @@ impl Keeper {
     ) {
         loop {
             let is_free = self.writing.is_empty();
+            let grace = match self.grace {
+                Grace::Until(end) => Some(end),
+                Grace::Begun | Grace::Over => None,
+            };
             tokio::select! {
                 Some(written) = self.writing.join_next(), if !is_free => match written {
                     Ok(written) => self.finish(written),
                     Err(error) => error!(%error, "a write to the registry has panicked"),
                 },
                 Some(signal) = signals.recv() => self.take_in(signal).await,
+                () = sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
+                    self.grace = Grace::Over;
+                    let gone = self.records.hide_doubtful();
+                    self.show(gone).await;
+                }
                 first = queue.recv(), if is_free => {
                     let Some(first) = first else { return };
                     let mut orders = vec![first];
@@ -218,7 +242,20 @@ impl Keeper {
             Signal::Feed(reason) => self.feed = reason,
             Signal::Presence(reason) => self.presence = reason,
         }
+        self.set_grace();
         self.tell();
+    }
+
+    fn set_grace(&mut self) {
+        let is_away = self.feed.is_some() || self.presence.is_some();
+        match self.grace {
+            _ if is_away => {
+                self.records.hold_back();
+                self.grace = Grace::Begun;
+            }
+            Grace::Begun => self.grace = Grace::Until(Instant::now() + GRACE),
+            Grace::Until(_) | Grace::Over => {}
+        }
     }
 
     /// Puts names into the index, a few at a time.

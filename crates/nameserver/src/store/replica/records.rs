@@ -28,6 +28,10 @@ pub(super) struct Records {
     present: HashMap<Arc<str>, BTreeSet<String>>,
     /// Hosts that renew at this replica, with the length of their names' leases.
     live: HashMap<Arc<str>, Duration>,
+    /// Whether hosts that go are shown on for now: nameservers announce theirs anew.
+    holds_back: bool,
+    /// Those hosts.
+    doubtful: HashSet<Arc<str>>,
     /// Addresses of all replicas, by their ids.
     replicas: BTreeMap<String, String>,
 }
@@ -99,6 +103,9 @@ impl Records {
             .map(|(name, _)| Arc::clone(name))
             .collect();
         shown.extend(gone.iter().map(|name| self.set(name, None, snapshot.revision)));
+        for host in present.keys().filter(|host| !self.present.contains_key(*host)) {
+            self.doubt(host, true);
+        }
         let hosts: Vec<_> = present.into_keys().filter(|host| !self.is_there(host)).collect();
         for host in hosts {
             shown.extend(self.show_host(&host));
@@ -124,6 +131,7 @@ impl Records {
                             replicas.remove(replica);
                             if replicas.is_empty() {
                                 self.present.remove(&host);
+                                self.doubt(&host, was_there);
                             }
                         }
                     }
@@ -184,6 +192,25 @@ impl Records {
         self.show_host(host)
     }
 
+    /// Begins to show hosts on that go: the registry is away, or was until now.
+    pub(super) fn hold_back(&mut self) {
+        self.holds_back = true;
+    }
+
+    /// Hides the hosts that have gone and are not back.
+    pub(super) fn hide_doubtful(&mut self) -> Vec<Shown> {
+        self.holds_back = false;
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let gone = doubtful.iter().filter(|host| !self.is_there(host));
+        gone.flat_map(|host| self.show_host(host)).collect()
+    }
+
+    fn doubt(&mut self, host: &Arc<str>, was_there: bool) {
+        if self.holds_back && was_there {
+            self.doubtful.insert(Arc::clone(host));
+        }
+    }
+
     fn set_leases(&mut self, host: &Arc<str>, length: Option<Duration>) {
         for name in self.of_host.get(host).into_iter().flatten() {
             if let Some(record) = self.names.get_mut(name) {
@@ -229,7 +256,9 @@ impl Records {
     }
 
     fn is_there(&self, host: &Arc<str>) -> bool {
-        self.live.contains_key(host) || self.present.contains_key(host)
+        self.live.contains_key(host)
+            || self.present.contains_key(host)
+            || self.doubtful.contains(host)
     }
 
     fn show_host(&self, host: &Arc<str>) -> Vec<Shown> {
