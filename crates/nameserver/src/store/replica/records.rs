@@ -103,8 +103,10 @@ impl Records {
             .map(|(name, _)| Arc::clone(name))
             .collect();
         shown.extend(gone.iter().map(|name| self.set(name, None, snapshot.revision)));
-        for host in present.keys().filter(|host| !self.present.contains_key(*host)) {
-            self.doubt(host, true);
+        for host in present.keys() {
+            if !self.present.contains_key(host) {
+                self.doubt(host, true);
+            }
         }
         let hosts: Vec<_> = present.into_keys().filter(|host| !self.is_there(host)).collect();
         for host in hosts {
