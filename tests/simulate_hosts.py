@@ -3,7 +3,8 @@
 Real registrars (`ferrolab run simulated-hosts`) without daemons, two real nameservers and three
 members of etcd, all on this machine. Prints how long things take; judges nothing.
 
-    cargo xtask simulate hosts [--hosts 1000] [--names 100] [--kills 50] [--away 600] [--lookups 20000]
+    cargo xtask simulate hosts [--hosts 1000] [--names 100] [--kills 50] [--away 600]
+                               [--lookups 20000]
 """
 
 import argparse
@@ -22,7 +23,7 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "services"), str(TESTS / "drivers"), str(TESTS.parent / "python")]
 
 from etcd import Etcd  # noqa: E402
-from harness import free_port, new_lab, proxy, stock_nameserver  # noqa: E402
+from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for  # noqa: E402
 from harness.lab import binary  # noqa: E402
 from Pyro5.errors import PyroError  # noqa: E402
 
@@ -62,13 +63,10 @@ class Hosts:
         self.process.wait()
 
 
-def until(condition, limit=600):
+def until(condition, interval=LOOK):
     """The seconds until something holds."""
     begun = time.monotonic()
-    while not condition():
-        if time.monotonic() - begun > limit:
-            raise SystemExit(f"not within {limit} s")
-        time.sleep(LOOK)
+    wait_for(condition, NEVER, "the next figure", interval=interval)
     return time.monotonic() - begun
 
 
@@ -186,7 +184,7 @@ def measure(options, cluster, ports, stack):
     with Lookups(ports, "host0.service0") as lookups:
         for member in cluster.members:
             member.kill()
-        time.sleep(options.away)
+        threading.Event().wait(options.away)
         cluster.start()
         with names_at(ports[0]) as names:
             converged = until(lambda: _register(names, "stock.last"))
@@ -197,10 +195,8 @@ def measure(options, cluster, ports, stack):
     with names_at(ports[0]) as one, names_at(ports[1]) as other:
         for number in range(100):
             one.register(f"late.{number}", "PYRO:a@localhost:1")
-            begun = time.monotonic()
-            while f"late.{number}" not in other.list(f"late.{number}"):
-                time.sleep(0.001)
-            worst = max(worst, time.monotonic() - begun)
+            name = f"late.{number}"
+            worst = max(worst, until(lambda name=name: name in other.list(name), 0.001))
     tell("a registration at one nameserver is at the other", f"{worst * 1000:.0f} ms at most, of 100")
 
 

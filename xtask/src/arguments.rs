@@ -65,7 +65,7 @@ pub(crate) enum Arguments {
     },
     /// Its options are the soak's.
     Soak(Vec<String>),
-    /// What to simulate, and the script's options.
+    /// The model to simulate, and the script's options.
     Simulate(Vec<String>),
     Docs,
     Compare,

@@ -171,7 +171,7 @@ where
         .await
         .map_err(|error| format!("no HTTP connection: {error}"))?;
     let driving = tokio::spawn(async move {
-        // Whatever ends it, the next request finds out.
+        // The next request finds out why it has ended.
         let _ = connection.await;
     });
     Ok(Connection { requests, _driver: AbortOnDropHandle::new(driving) })

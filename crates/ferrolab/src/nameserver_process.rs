@@ -244,7 +244,7 @@ fn open(
         Storage::Etcd => {
             let etcd = config.etcd.as_ref().ok_or_else(|| failed("no etcd is named".into()))?;
             let registry = EtcdRegistry::new(etcd).map_err(failed)?;
-            // Each process is a replica of its own: what the last one announced ends by itself.
+            // Each process is another replica: the announcements of the last one end by themselves.
             let id = uuid::Uuid::new_v4().to_string();
             let uri = Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location: location.clone() };
             let address = uri_for_people(&uri, public_address_for(&uri));

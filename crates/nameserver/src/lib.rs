@@ -1,8 +1,8 @@
 //! Pyro5's nameserver: a directory of names, served as the object `Pyro.NameServer`.
 //!
 //! Owns the rules of names, their storage ([`Store`]), the object that clients call
-//! ([`NameServerObject`]), leases, autoclean, discovery by broadcast, and the replica of a directory
-//! that several nameservers share (`registry` is the interface to it). Must not know
+//! ([`NameServerObject`]), leases, autoclean, discovery by broadcast, and the replica of a
+//! directory that several nameservers share (`registry` is the interface to it). Must not know
 //! configuration files, command lines and the process that it runs in.
 
 mod arguments;

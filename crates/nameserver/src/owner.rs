@@ -4,7 +4,7 @@
 //! Pyro5's nameserver. With rules a client needs the role `operate` to register a name that nobody
 //! has or to change its own, and `admin` for those of others. The lab's own daemons prove by the
 //! lab's id, which nobody else knows and no login hands out, that they belong to it; their names
-//! are the lab's. In a directory that several labs share, each lab is an owner of its own.
+//! are the lab's. In a directory that several labs share, each lab is another owner.
 
 use std::sync::Arc;
 

@@ -97,7 +97,7 @@ pub trait Registry: Send + Sync + 'static {
     fn load(&self) -> RegistryFuture<'_, Snapshot>;
     /// The changes from this revision on.
     fn watch(&self, first: i64) -> RegistryFuture<'_, Box<dyn Changes>>;
-    /// Makes all changes, or none; at most [`MAX_WRITES`]. What is written ends with the lease.
+    /// Makes all changes, or none; at most [`MAX_WRITES`]. The written keys end with the lease.
     fn commit(
         &self,
         writes: Vec<Write>,

@@ -111,7 +111,7 @@ pub(super) enum Refusal {
     Other(RegistryError),
 }
 
-/// What an error of the gateway means.
+/// The meaning of an error of the gateway.
 pub(super) fn refusal_of(error: &Value, at: &str) -> Refusal {
     let code = error["code"].as_i64().or_else(|| error["grpc_code"].as_i64()).unwrap_or_default();
     let words = ["message", "error"].iter().find_map(|key| error[*key].as_str());

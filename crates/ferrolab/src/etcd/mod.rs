@@ -148,7 +148,7 @@ impl EtcdRegistry {
         lease: Option<RegistryLease>,
     ) -> Result<Commit, RegistryError> {
         let body = txn(&self.prefix, &writes, lease.map(|lease| lease.0));
-        // What compares nothing may be written twice.
+        // Writes that compare nothing may be made twice.
         let is_repeatable = writes.iter().all(|write| write.expected.is_none());
         let ask = Ask { path: "/v3/kv/txn", body: &body, within: WRITING, is_repeatable };
         let TxnAnswer { header, succeeded } = self.members.ask(ask).await?;

@@ -105,8 +105,8 @@ enum Need {
     Write { entry: Entry, theirs: Option<String> },
 }
 
-/// Carries out a call of [`METHOD`], or [`HOST_METHOD`], in a nameserver of this `lab`. `client_of` makes its client,
-/// which may have shown the lab's id.
+/// Carries out a call of [`METHOD`], or [`HOST_METHOD`], in a nameserver of this `lab`. `client_of`
+/// makes its client, which may have shown the lab's id.
 pub(crate) fn renew(
     store: &Store,
     call: MethodCall,

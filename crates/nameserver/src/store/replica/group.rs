@@ -30,11 +30,11 @@ pub(super) struct NameChange {
     pub(super) after: Option<Arc<Entry>>,
 }
 
-/// What the name must be like when it is written.
+/// The state that the name must have when it is written.
 enum Expected {
     /// Its revision; 0 for a name that does not exist.
     Revision(i64),
-    /// What an earlier stage makes of it.
+    /// The entry that an earlier stage gives it.
     Entry(Option<Arc<Entry>>),
 }
 

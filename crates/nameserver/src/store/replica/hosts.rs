@@ -105,7 +105,7 @@ impl LiveHosts {
         self.lock().hosts.values_mut().for_each(|live| live.renewed = now);
     }
 
-    /// Notes an answer of the registry, or why there is none.
+    /// Notes an answer of the registry, or the reason for its absence.
     pub(super) fn note_answer(&self, answer: Result<(), String>) {
         let mut state = self.lock();
         match answer {

@@ -279,7 +279,7 @@ impl Keeper {
         let mut index = write(&self.index);
         for (change, reply) in orders {
             let (outcome, steps) = Transaction::run(&mut index, change);
-            // Each replica has a name of its own for itself.
+            // Each replica registers itself, in its index alone.
             let (own, shared): (Vec<_>, Vec<_>) =
                 steps.into_iter().partition(|step| *step.name == *NAMESERVER_NAME);
             drop(own);

@@ -2,7 +2,7 @@
 //!
 //! The lease is renewed every [`BEAT`], before anything is written: a storm of registrations must
 //! not delay it. A lease that is lost is replaced, and everything that ended with it is written
-//! anew. A host that does not renew for [`PATIENCE`] is taken out; one that comes back is one write.
+//! anew. A host that does not renew for [`PATIENCE`] is taken out; its return is one write.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ impl Presence {
                 beat = Instant::now() + if is_well { BEAT } else { RETRY };
             }
             if is_well {
-                // What went missing while the registry was away cannot be judged before.
+                // Hosts that went missing while the registry was away cannot be judged before.
                 for host in self.hosts.take_silent(PATIENCE) {
                     self.live.remove(&host);
                     if self.signals.send(Signal::HostSilent(host)).await.is_err() {

@@ -169,7 +169,7 @@ impl Records {
             Some((known, _)) => Arc::clone(known),
             None => Arc::from(name),
         };
-        // What others have written under the prefix is no name.
+        // Other programs may have written something else under the prefix.
         let entry = value.and_then(|value| read_name(&value)).map(|entry| {
             let length = entry.host.as_ref().and_then(|host| self.live.get(host));
             match length {

@@ -71,7 +71,7 @@ pub(super) fn write_name(entry: &Entry) -> Vec<u8> {
     serde_json::to_vec(&value).unwrap_or_default()
 }
 
-/// The entry of a name; `None` for a value that is none.
+/// The entry of a name; `None` for another value.
 pub(super) fn read_name(value: &[u8]) -> Option<Entry> {
     let NameValue { uri, tags, host, owner } = serde_json::from_slice(value).ok()?;
     let mut entry = Entry::new(uri, tags);
