@@ -93,8 +93,8 @@ fn a_kill_in_the_middle_of_merges_loses_nothing() {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // The first merges come with the 80th sample of a run; the kill comes among them.
-        let wanted = known + 80 + round;
+        // The first merges come with the 96th sample of a run; the kill comes among them.
+        let wanted = known + 94 + round;
         let recorded = lines.map_while(Result::ok).filter_map(|line| line.parse::<i64>().ok());
         let last = recorded.take_while(|number| *number < wanted).last();
         child.kill().unwrap();

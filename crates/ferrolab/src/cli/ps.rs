@@ -11,8 +11,6 @@ use crate::paths::Paths;
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 /// List nameservers, daemons and services
-///
-/// Ends with 0 whatever it shows; `ferrolab status` ends with 1 while anything is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab ps\n  ferrolab ps --json | jq '.services[].uri'\n  \
     ferrolab ps --watch\n  ferrolab ps --tag optics\n  \
