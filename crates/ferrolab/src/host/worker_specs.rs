@@ -243,11 +243,7 @@ services:
             ("stage: {", "stage: {members: {x: {poll: 1s, unit: V}}, ", Some(together)),
             ("stage: {", "stage: {call_timeout: 5, on_timeout: restart, ", Some(&[])),
             ("stage: {", "stage: {call_log: all, ", Some(&[])),
-            (
-                "stage: {",
-                "stage: {members: {x: {call_timeout: 5, private: true}}, ",
-                Some(together),
-            ),
+            ("stage: {", "stage: {members: {x: {call_timeout: 5, private: true}}, ", Some(&[])),
             ("stage: {", "stage: {members: {x: {maximum: 3}}, ", Some(together)),
             ("shutter: {", "shutter: {abort: [stop], ", Some(&["shutter"])),
             ("shutter: {", "shutter: {health: read, ", Some(&[])),
