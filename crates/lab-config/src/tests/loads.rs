@@ -290,8 +290,21 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         ("", "nameservers") => return format!("{pair}\n"),
         ("", "push") => return format!("{rest}history: {{}}\n{pair}\n"),
         ("", _) => return format!("{rest}{pair}\n"),
-        ("autolaunch" | "history" | "python" | "web", _) => {
+        ("autolaunch" | "history" | "python", _) => {
             return format!("{rest}{}: {{{pair}}}\n", section.key);
+        }
+        ("web", _) => {
+            let needed = needed_for_tls(key, value);
+            return format!("{rest}web: {{{needed}{pair}}}\n");
+        }
+        ("labs", _) => {
+            let needed = match (key, value) {
+                (_, "null") => "",
+                ("ssl_cacerts" | "ssl_clientcert", _) => "ssl: true, ",
+                ("ssl_clientkey", _) => "ssl: true, ssl_clientcert: a.pem, ",
+                _ => "",
+            };
+            return format!("{rest}labs: {{x: {{{needed}{pair}}}}}\n");
         }
         ("supervision", _) => {
             return format!("daemons: {{default: {{}}, x: {{supervision: {{{pair}}}}}}}\n");
@@ -339,12 +352,7 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         }
         ("daemons" | "nameservers", _) => {
             let local = "nameservers: {local: {}}";
-            let needed = match (key, value) {
-                ("ssl_servercert", value) if value != "null" => "ssl: true, ",
-                ("ssl_serverkey", value) if value != "null" => "ssl: true, ssl_servercert: a.pem, ",
-                ("ssl_requireclientcert", "true") => "ssl: true, ",
-                _ => "",
-            };
+            let needed = needed_for_tls(key, value);
             return match section.key {
                 "nameservers" => format!("nameservers: {{x: {{{needed}{pair}}}}}\n"),
                 _ => format!("{local}\ndaemons: {{default: {{}}, x: {{{needed}{pair}}}}}\n"),
@@ -375,6 +383,17 @@ fn with(section: &Section, key: &str, value: &str) -> String {
         _ => "module: m, classname: C, ",
     };
     format!("{rest}services: {{x: {{{needed}{pair}}}}}\n")
+}
+
+/// Keys that a key of a port's TLS needs beside it.
+fn needed_for_tls(key: &str, value: &str) -> &'static str {
+    match (key, value) {
+        (_, "null") => "",
+        ("ssl_servercert", _) => "ssl: true, ",
+        ("ssl_serverkey", _) => "ssl: true, ssl_servercert: a.pem, ",
+        ("ssl_requireclientcert", "true") => "ssl: true, ",
+        _ => "",
+    }
 }
 
 #[test]
