@@ -26,11 +26,13 @@ daemons:
   thread: {classname: LockableDaemon, nameservers: [names], ssl: offered}
   turns: {classname: LockableDaemon, servertype: multiplex, ssl: offered}
   here: {classname: LockableDaemon, unixsocket: "$socket"}
+  plain: {}
 services:
   lab.thread: {module: stage, classname: Stage, daemon: thread, nameservers: [names], instancemode: single, call_log: all}
   lab.turns: {module: stage, classname: Stage, daemon: turns, instancemode: single}
   lab.here: {native: simulated.power_supply, daemon: here}
-autolaunch: {nameservers: [names], daemons: [thread, turns, here]}
+  lab.plain: {module: stage, classname: Stage, daemon: plain, instancemode: single}
+autolaunch: {nameservers: [names], daemons: [thread, turns, here, plain]}
 """
 SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 
@@ -221,6 +223,44 @@ def test_a_user_who_is_removed_is_out_within_a_second(running, user, way, servic
             connect_fails(again, "withdrawn")
 
 
+@pytest.mark.parametrize("way", ["token", "certificate"])
+def test_a_lock_that_is_kept_for_a_removed_user_is_given_back(running, user, way):
+    ada = user("ada")
+    tls = ada.tls if way == "certificate" else contextlib.nullcontext
+    with proxy(running, "lab.thread", ada.token() if way == "token" else "hello") as made, tls():
+        assert made.lock("", None, "a token of the lock", 3600) is True
+    with proxy(running, "lab.thread") as other:
+        wait_for(lambda: other.lock_info().get("away"), NEVER, "the owner has gone")
+        running.run("user", "remove", "ada")
+        wait_for(lambda: other.lock_info()["locked"] is False, NEVER, "the lock is free")
+
+
+def test_a_batch_of_a_removed_user_ends_after_the_call_that_runs(running, user):
+    gate, token = running.files / "gate of a batch", user("ada").token()
+    made, again = proxy(running, "lab.plain", token), proxy(running, "lab.plain", token)
+    again._pyroBind()
+
+    def carry_out():
+        batch = Pyro5.api.BatchProxy(own(made))
+        batch.move(1)
+        batch.wait_for(str(gate))
+        batch.move(5)
+        return batch()
+
+    call = later(carry_out)
+    with proxy(running, "lab.plain") as other:
+        wait_for(lambda: other.move(0) == 1, NEVER, "the first call of the batch")
+    running.run("user", "remove", "ada")
+    wait_for(lambda: has_no_rights(again), NEVER, "the daemon knows")
+    gate.touch()
+    results = call()
+    assert [next(results), next(results)] == [1, "waited"]
+    with pytest.raises(PermissionError, match="withdrawn"):
+        next(results)
+    with proxy(running, "lab.plain") as other:
+        assert other.move(0) == 1
+
+
 def test_a_removed_user_has_no_say_during_a_long_call(running, user):
     ada = user("ada")
     gate = running.files / "gate of ada"
@@ -397,6 +437,15 @@ def test_a_damaged_file_of_users_lets_nobody_in(user, running):
     with proxy(running, "lab.thread", ada.token()) as made:
         connect_fails(made, "token is not known")
     file.write_text(before)
+
+
+def has_no_rights(made):
+    """Whether the call of an open connection is refused."""
+    try:
+        made.move(0)
+    except PermissionError:
+        return True
+    return False
 
 
 def is_refused(made):

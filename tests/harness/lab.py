@@ -59,6 +59,8 @@ class Lab:
         self.prefix = []
         mark = f"FERROLAB_TEST_MARK={uuid.uuid4().hex}"
         self.marks = (mark, f"FERROLAB_HOME={self.home}")
+        # Further variables of its processes.
+        self.variables = {}
         self._started = []
 
     # The command line
@@ -70,7 +72,7 @@ class Lab:
         folders = [str(Path(self.binary).parent), str(Path(interpreter()).parent), env["PATH"]]
         env["PATH"] = os.pathsep.join(folders)
         env |= {"NO_COLOR": "1", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
-        return env
+        return env | self.variables
 
     def run(self, *args, check=True, timeout=90, cwd=None):
         """Runs the binary; with `check` it must exit 0."""

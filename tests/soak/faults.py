@@ -1,4 +1,4 @@
-"""Faults and operators of the soak: what kills, stops, cuts, fills, reloads and breaks."""
+"""Faults and operators of the soak: kills, stops, cuts, full disks, clocks, reloads, breaks."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from harness import processes
 from .clients import EXPECTED
 
 # Seconds between two faults of a kind, at the most; the first one comes early in a short run.
-PAUSES = {"kill": 10.0, "pause": 5.0, "cut": 0.3, "operate": 1.0, "fill": 20.0}
+PAUSES = {"kill": 10.0, "pause": 5.0, "cut": 0.3, "operate": 1.0, "fill": 20.0, "jump": 15.0, "fail": 2.0}
 # Commands of an operator, each with the exit codes that it may have here.
 COMMANDS = [
     (["ps"], (0,)),
@@ -32,6 +32,10 @@ COMMANDS = [
     (["change"], (0, 1)),
     (["spoil"], (1,)),
 ]
+# Jumps of the wall clock, in seconds from the right time: minutes, a day, over the end of a month.
+JUMPS = [0, 0, 300, -300, 86_400, -86_400, 40 * 86_400, -40 * 86_400]
+# Writes until one fails.
+WRITES = 60
 # The processes that are killed and stopped; `calm` and the supervisor live throughout.
 HARMED = ["run daemon bench", "run daemon turns", "run nameserver local"]
 
@@ -39,6 +43,8 @@ HARMED = ["run daemon bench", "run daemon turns", "run nameserver local"]
 def bodies(run):
     """Names and functions of the faults' threads."""
     kinds = [("kill", _kill), ("pause", _pause), ("cut", _cut), ("operate", _operate), ("fill", _fill)]
+    if run.shim is not None:
+        kinds += [("jump", _jump), ("fail", _fail)]
     return [(name, lambda name=name, body=body: _again(run, name, body)) for name, body in kinds]
 
 
@@ -105,6 +111,16 @@ def _fill(run, random):
         run.tally.count("fault: a full disk")
         run.over.wait(random.random() * 3)
     filler.unlink()
+
+
+def _jump(run, random):
+    run.shim.jump(random.choice(JUMPS) + random.random())
+    run.tally.count("fault: a clock jumps")
+
+
+def _fail(run, random):
+    run.shim.fail_write(1 + random.randrange(WRITES))
+    run.tally.count("fault: a write is to fail")
 
 
 def _operate(run, random):

@@ -9,6 +9,7 @@ from harness.lab import new_lab
 from harness.ports import free_port
 
 from . import checks, clients, faults
+from .shim import Shim
 from .slopes import Slopes
 
 CONFIGURATION = """\
@@ -59,6 +60,7 @@ class Soak:
         self.uris = {}
         self._reloads = 0
         self.disk = None
+        self.shim = Shim.of(lab)
 
     def random(self, name):
         """The random numbers of one thread."""
@@ -121,6 +123,9 @@ def _soak(run, say):
         thread.join(LAST_CALLS)
         if thread.is_alive():
             run.tally.fault(f"{thread.name} has not ended within {LAST_CALLS} s")
+    if run.shim is not None:
+        run.shim.rest()
+        run.tally.counts["fault: writes that have failed"] = run.shim.failed()
     checks.check_end(run, NAMES)
     slopes.look(is_warm=True)
     for line in [*run.tally.report(), *slopes.report()]:

@@ -118,7 +118,7 @@ pub(crate) async fn run(
     daemon.register(NAMESERVER_NAME, Arc::new(object)).map_err(|error| error.to_string())?;
 
     if let (Some(folder), Some(lab)) = (&users, &lab_id) {
-        let login = LoginObject::new(folder.clone(), lab);
+        let login = LoginObject::new(folder.clone(), lab, audit.clone());
         daemon.register(LOGIN_OBJECT, Arc::new(login)).map_err(|error| error.to_string())?;
     }
 

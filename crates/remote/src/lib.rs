@@ -273,7 +273,9 @@ pub use client::nameserver::{NAMESERVER_NAME, NameServer, Registration};
 pub use client::proxy::Proxy;
 pub use config::{DAEMON_NAME, DaemonConfig, ServerType, StreamLimits};
 pub use current_call::{CallAction, CallKind, WorkerWait};
-pub use daemon::access_gate::{AccessEvent, AccessGate, AccessLog};
+pub use daemon::access_gate::{
+    AccessEvent, AccessGate, AccessLog, RefusedClient, RefusedClientLog,
+};
 pub use daemon::call::own_call::{OwnCall, OwnCaller};
 pub use daemon::call_log::{
     AuditLog, AuditReason, CallException, CallLog, CallLogMode, CallRecord,

@@ -70,31 +70,43 @@ pub(crate) fn without_token(data: Value) -> Value {
     }
 }
 
+/// Why `users` refuse now a credential that they have accepted before.
+pub(crate) fn refusal(users: &dyn UserDirectory, credential: &Credential) -> Option<String> {
+    match (users.judge(credential), credential) {
+        (Verdict::User(_), _) | (Verdict::Foreign, Credential::Certificate(_)) => None,
+        (Verdict::Refused(reason), _) => Some(reason),
+        (Verdict::Foreign, Credential::Token(_)) => {
+            Some("this daemon has no users any more".to_owned())
+        }
+    }
+}
+
 /// The login of a connection: its credential, and whether that has been withdrawn.
 #[derive(Debug)]
 pub(crate) struct Login {
-    credential: Credential,
+    credential: Arc<Credential>,
     reason: OnceLock<String>,
     revoked: CancellationToken,
 }
 
 impl Login {
     pub(crate) fn new(credential: Credential) -> Self {
+        let credential = Arc::new(credential);
         Login { credential, reason: OnceLock::new(), revoked: CancellationToken::new() }
     }
 
     /// Withdraws the connection's rights if `users` refuse its credential now.
     pub(crate) fn judge_again(&self, users: &dyn UserDirectory) {
-        let refused = match (users.judge(&self.credential), &self.credential) {
-            (Verdict::User(_), _) | (Verdict::Foreign, Credential::Certificate(_)) => return,
-            (Verdict::Refused(reason), _) => reason,
-            (Verdict::Foreign, Credential::Token(_)) => {
-                "this daemon has no users any more".to_owned()
-            }
-        };
-        // One that has lost its rights does not get them back.
-        let _ = self.reason.set(refused);
-        self.revoked.cancel();
+        if let Some(reason) = refusal(users, &self.credential) {
+            // One that has lost its rights does not get them back.
+            let _ = self.reason.set(reason);
+            self.revoked.cancel();
+        }
+    }
+
+    /// Its credential.
+    pub(crate) fn credential(&self) -> Arc<Credential> {
+        Arc::clone(&self.credential)
     }
 
     /// Why the connection has no rights any more.

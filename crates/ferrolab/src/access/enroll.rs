@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use super::code::{from_hex, hex};
 use super::messages::{LoginAnswer, LoginRequest};
 use super::users::{Login, Users, UsersError};
+use crate::audit::{Audit, AuditLine, LOGIN};
 use crate::authority::{AuthorityFiles, Subject};
 use crate::open;
 
@@ -55,16 +56,16 @@ struct LoginService {
     lab: String,
     /// Logins are done one at a time.
     turn: tokio::sync::Mutex<()>,
+    /// Records logins, and those that are refused.
+    audit: Option<Audit>,
 }
 
 impl LoginObject {
     /// The object for logins in the lab with this id, whose users are in `folder`
     /// (`state/access`).
-    pub(crate) fn new(folder: PathBuf, lab: &str) -> Self {
-        let lab = public_name(lab);
-        LoginObject {
-            service: Arc::new(LoginService { folder, lab, turn: tokio::sync::Mutex::default() }),
-        }
+    pub(crate) fn new(folder: PathBuf, lab: &str, audit: Option<Audit>) -> Self {
+        let (lab, turn) = (public_name(lab), tokio::sync::Mutex::default());
+        LoginObject { service: Arc::new(LoginService { folder, lab, turn, audit }) }
     }
 }
 
@@ -101,14 +102,33 @@ impl Object for LoginObject {
             return Answer::exception(Exception::value_error("this is no request for a login"));
         };
         let (service, from) = (Arc::clone(&self.service), session.peer.clone());
-        Answer::Pending(Box::pin(
-            async move { service.serve(request, from).await.map(Reply::from) },
-        ))
+        Answer::Pending(Box::pin(async move {
+            let served = Arc::clone(&service).serve(request, from.clone()).await;
+            service.record(&served, &from);
+            served.map(|answer| Reply::from(answer.to_value()))
+        }))
     }
 }
 
 impl LoginService {
-    async fn serve(self: Arc<Self>, request: LoginRequest, from: Peer) -> Result<Value, Exception> {
+    fn record(&self, served: &Result<LoginAnswer, Exception>, from: &Peer) {
+        let Some(audit) = &self.audit else { return };
+        let line = AuditLine { from: from.to_string(), ..AuditLine::now(LOGIN) };
+        audit.record(match served {
+            Ok(answer) => AuditLine { who: answer.user.clone(), ..line },
+            Err(refused) => AuditLine {
+                who: from.anonymous().name.to_string(),
+                outcome: format!("refused: {}", refused.message()),
+                ..line
+            },
+        });
+    }
+
+    async fn serve(
+        self: Arc<Self>,
+        request: LoginRequest,
+        from: Peer,
+    ) -> Result<LoginAnswer, Exception> {
         // Wrong codes are found without the lock, and wait for nobody. Anybody can send them, so
         // the file is read where that keeps no other client waiting.
         let folder = self.folder.clone();
@@ -125,7 +145,7 @@ impl LoginService {
         })
     }
 
-    fn log_in(&self, request: &LoginRequest, from: &Peer) -> Result<Value, Exception> {
+    fn log_in(&self, request: &LoginRequest, from: &Peer) -> Result<LoginAnswer, Exception> {
         let from = from.address().map_or_else(|| from.to_string(), |address| address.to_string());
         let changed = Users::change(&self.folder, |users| {
             let (user, keys) = users.code(&request.code).ok_or(UsersError::UnknownCode)?;
@@ -140,7 +160,7 @@ impl LoginService {
         match changed {
             Ok((answer, _)) => {
                 info!(user = answer.user, from, "logged in");
-                Ok(answer.to_value())
+                Ok(answer)
             }
             Err(UsersError::UnknownCode) => Err(unknown_code()),
             Err(error) => {
@@ -231,6 +251,7 @@ mod tests {
             folder: folder.path().join("access"),
             lab: "lab".to_owned(),
             turn: tokio::sync::Mutex::default(),
+            audit: None,
         });
         let code = new_code(&service.folder).unwrap();
         Users::change(&service.folder, |users| users.add("ada", &[], &code)).unwrap();
@@ -252,14 +273,14 @@ mod tests {
         let forged = LoginRequest { code: code.keys().id, ..request(&new_wrong_code()) };
         assert!(ask(forged).await.is_err());
         let good = request(&code);
-        let answer = LoginAnswer::from_value(&ask(good.clone()).await.unwrap()).unwrap();
+        let answer = ask(good.clone()).await.unwrap();
         assert!(answer.is_proven(&code.keys(), &good) && answer.user == "ada");
         assert!(ask(good).await.is_err(), "a request that is replayed");
     }
 
     #[test]
     fn clients_do_not_get_the_id_of_the_lab() {
-        let object = LoginObject::new(PathBuf::new(), "8a1f");
+        let object = LoginObject::new(PathBuf::new(), "8a1f", None);
         assert!(!object.service.lab.contains("8a1f") && object.service.lab.len() == 64);
         assert_eq!(object.service.lab, public_name("8a1f"));
         assert_ne!(object.service.lab, public_name("8a1e"));

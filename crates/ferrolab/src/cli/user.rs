@@ -11,7 +11,9 @@ use serde::Serialize;
 use super::output::print_json;
 use super::{Outcome, explain, paths, runtime, supervisor, table};
 use crate::access::{self, LoginCode, User, Users};
+use crate::audit::{self, AuditLine};
 use crate::host::address::address_from_here;
+use crate::os;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::Request;
@@ -100,7 +102,8 @@ fn add(arguments: &Add) -> Outcome {
     let paths = paths()?;
     let way = LoginWay::new(&paths, host.as_deref(), *link)?;
     let code = access::new_code(&paths.access_folder()).into_diagnostic()?;
-    let is_new = change(&paths, |users| users.add(name, groups, &code))?;
+    let done = format!("add {name}{}", groups_text(groups));
+    let is_new = change(&paths, &done, |users| users.add(name, groups, &code))?;
     if !is_new && !json {
         let what = if *link { "link is for a browser" } else { "line is for a further machine" };
         eprintln!("{name} is a user already; this {what}:");
@@ -113,12 +116,13 @@ fn rotate(arguments: &Rotate) -> Outcome {
     let paths = paths()?;
     let way = LoginWay::new(&paths, host.as_deref(), *link)?;
     let code = access::new_code(&paths.access_folder()).into_diagnostic()?;
-    change(&paths, |users| users.rotate(name, &code))?;
+    change(&paths, &format!("rotate {name}"), |users| users.rotate(name, &code))?;
     print_login(name, &way, &code, *json)
 }
 
 fn remove(arguments: &Remove) -> Outcome {
-    let removed = change(&paths()?, |users| users.remove(&arguments.name))?;
+    let done = format!("remove {}", arguments.name);
+    let removed = change(&paths()?, &done, |users| users.remove(&arguments.name))?;
     let logins = removed.logins.len();
     let plural = if logins == 1 { "" } else { "s" };
     println!("removed: {} ({logins} login{plural} withdrawn)", arguments.name);
@@ -184,16 +188,36 @@ fn row<'a>(name: &'a str, user: &'a User) -> Row<'a> {
     }
 }
 
+/// Changes the users, and records in the audit what is done: `add ada`.
 fn change<T>(
     paths: &Paths,
+    done: &str,
     change: impl FnOnce(&mut Users) -> Result<T, access::UsersError>,
 ) -> Result<T, Report> {
     paths.ensure().into_diagnostic()?;
-    let (changed, damage) = Users::change(&paths.access_folder(), change).into_diagnostic()?;
+    let changed = Users::change(&paths.access_folder(), change);
+    let (verb, member) = done.split_once(' ').unwrap_or((done, ""));
+    let line = AuditLine { member: member.to_owned(), ..AuditLine::now(&format!("user {verb}")) };
+    let line = match &changed {
+        Ok(_) => line,
+        Err(error) => AuditLine { outcome: format!("refused: {error}"), ..line },
+    };
+    let id = rustix::process::getuid().as_raw();
+    let who = os::name_of_user(id).unwrap_or_else(|| format!("uid {id}"));
+    let line = AuditLine { who, from: "the command line".to_owned(), ..line };
+    if let Err(error) = audit::record_once(&paths.audit_of_users(), line) {
+        eprintln!("warning: this is not in the audit: {error}");
+    }
+    let (changed, damage) = changed.into_diagnostic()?;
     if let Some(damage) = damage {
         eprintln!("warning: {damage}; all other users have to be added anew");
     }
     Ok(changed)
+}
+
+/// The groups of a new user, for the audit.
+fn groups_text(groups: &[String]) -> String {
+    groups.iter().map(|group| format!(" --group {group}")).collect()
 }
 
 /// The way in which a user logs in with a code.

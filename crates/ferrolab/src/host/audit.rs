@@ -5,7 +5,7 @@ use std::sync::Arc;
 use remote::{AccessEvent, AuditReason, CallAction, CallKind, CallRecord, Daemon};
 use tracing::warn;
 
-use crate::audit::{Audit, AuditLine, AuditPlace, cut_arguments};
+use crate::audit::{Audit, AuditLine, AuditPlace, CONNECT, cut_arguments};
 use crate::log::drop_queue::Flush;
 
 /// Begins the audit, where the supervisor has named a place for it.
@@ -28,6 +28,7 @@ pub(super) fn begin(
     let records = audit.clone();
     let log = move |reason, record: &CallRecord| records.record(line(reason, record));
     daemon.audit_calls(Arc::new(log), failing);
+    log_refused_clients(daemon, &audit);
     Some((audit, flush))
 }
 
@@ -41,7 +42,21 @@ pub(crate) fn begin_name_audit(
     let (audit, flush) = opened.ok()?;
     let records = audit.clone();
     daemon.log_access(Arc::new(move |event| records.record(name_line(event))));
+    log_refused_clients(daemon, &audit);
     Some((audit, flush))
+}
+
+/// Has clients recorded that are refused in their handshakes: wrong tokens, certificates, TLS.
+fn log_refused_clients(daemon: &Daemon, audit: &Audit) {
+    let audit = audit.clone();
+    daemon.log_refused_clients(Arc::new(move |refused| {
+        audit.record(AuditLine {
+            who: refused.peer.anonymous().name.to_string(),
+            from: refused.peer.to_string(),
+            outcome: format!("refused: {}", refused.reason),
+            ..AuditLine::now(CONNECT)
+        });
+    }));
 }
 
 fn name_line(event: &AccessEvent) -> AuditLine {

@@ -268,6 +268,16 @@ impl Paths {
         AuditPlace::new(self.audit_dir(), &self.state_dir, writer)
     }
 
+    /// The place of the audit of what the command line does with users.
+    pub(crate) fn audit_of_users(&self) -> AuditPlace {
+        AuditPlace::new(self.audit_dir(), &self.state_dir, "%users".to_owned())
+    }
+
+    /// The place of the page's audit.
+    pub(crate) fn audit_of_page(&self) -> AuditPlace {
+        AuditPlace::new(self.audit_dir(), &self.state_dir, "%web".to_owned())
+    }
+
     /// Database of a nameserver with `storage: sql` and no file.
     pub(crate) fn nameserver_database(&self, nameserver: &str) -> PathBuf {
         self.state_dir.join(format!("nameserver-{}.sql", file_name(nameserver)))

@@ -28,6 +28,7 @@ use super::server::ClientAddress;
 use super::sessions::BrowserSession;
 use super::shared::Shared;
 use crate::access::{self, LoginCode, UsersError};
+use crate::audit::{AuditLine, LOGIN};
 
 /// The same for every code that does not work, whatever the reason.
 const BAD_CODE: &str = "this login link is not known here: it was used already, is older than 15 minutes, \
@@ -43,7 +44,34 @@ pub(super) async fn log_in(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let mut body = read_object(&shared.bodies, &headers, body).await?;
+    let logged_in = open_session(&shared, (address, transport), &headers, body).await;
+    if let Some(audit) = &shared.audit {
+        let line = AuditLine { from: address.to_string(), ..AuditLine::now(LOGIN) };
+        audit.record(match &logged_in {
+            Ok(session) => AuditLine { who: session.user.clone(), ..line },
+            Err(problem) => AuditLine {
+                who: format!("anonymous@{}", address.ip()),
+                outcome: format!("refused: {}", problem.detail()),
+                ..line
+            },
+        });
+    }
+    let session = logged_in?;
+    let mut response = Json(json!({ "user": session.user })).into_response();
+    if let Ok(cookie) = HeaderValue::from_str(&shared.sessions.cookie(&session, transport)) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// A new session for the user whose token or code a request has.
+async fn open_session(
+    shared: &Arc<Shared>,
+    (address, transport): (SocketAddr, Transport),
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Arc<BrowserSession>, Problem> {
+    let mut body = read_object(&shared.bodies, headers, body).await?;
     if !address.ip().is_loopback() && transport != Transport::Tls {
         let detail = "a login is not accepted over a plain connection from another host: others could \
                       read it; `web: {ssl: true}`, an SSH tunnel, or a proxy with TLS on the lab's host \
@@ -61,7 +89,7 @@ pub(super) async fn log_in(
     }
     let token = match (token, code) {
         (Some(token), None) => token,
-        (None, Some(code)) => token_for_code(&shared, &code, address).await?,
+        (None, Some(code)) => token_for_code(shared, &code, address).await?,
         _ => {
             let detail = "the body is `{\"token\": …}`, or `{\"code\": …}` with the code of a link";
             return Err(Problem::bad_request(detail));
@@ -74,12 +102,7 @@ pub(super) async fn log_in(
             return Err(unauthorized("this is no token of this lab".to_owned()));
         }
     };
-    let session = shared.sessions.open(&user, token);
-    let mut response = Json(json!({ "user": &*user })).into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&shared.sessions.cookie(&session, transport)) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    Ok(shared.sessions.open(&user, token))
 }
 
 /// `POST /api/logout`: ends the session, and gives its locks back.

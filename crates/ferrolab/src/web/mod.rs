@@ -44,6 +44,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
 use crate::access::{self, UserTable};
+use crate::audit::{Audit, AuditPlace};
 use crate::authority::AuthorityFiles;
 use crate::daemon_keys::DaemonKeys;
 use crate::host::address::listen_at;
@@ -83,6 +84,9 @@ pub(crate) struct WebAssignment {
     /// Roles of clients; everybody sees everything if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access: Option<Access>,
+    /// Where its audit is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audit: Option<AuditPlace>,
 }
 
 /// Serves the page until the supervisor says stop.
@@ -101,6 +105,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         log_file,
         log_dir,
         access,
+        audit,
     } = assignment;
     let named = match &config.host {
         Host::Public => None,
@@ -123,12 +128,16 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
     let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
     let users = UserTable::open(access_folder);
     let guard = Arc::new(Guard::new(&config.host, &config.names));
+    let audit = audit.map(|place| Audit::open(&place, "", None)).transpose();
+    let audit = audit.inspect_err(|error| warn!(%error, "there will be no audit"));
+    let (audit, _audit_end) = audit.ok().flatten().unzip();
     let shared = Arc::new(Shared {
         guard: Arc::clone(&guard),
         lab,
         keys,
         access: VisibilityRules::new(access.as_ref(), &users),
         users,
+        audit,
         socket,
         history_socket,
         log_file,

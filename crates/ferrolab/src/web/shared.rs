@@ -15,6 +15,7 @@ use super::sessions::{BrowserSession, Sessions};
 use super::values::KeptResults;
 use super::visibility::{Visibility, VisibilityRules, client};
 use crate::access::UserTable;
+use crate::audit::Audit;
 use crate::daemon_keys::DaemonKeys;
 
 /// State that all requests share.
@@ -24,6 +25,8 @@ pub(super) struct Shared {
     /// TLS of daemons.
     pub(super) keys: Arc<DaemonKeys>,
     pub(super) users: Arc<UserTable>,
+    /// Records logins, and those that are refused.
+    pub(super) audit: Option<Audit>,
     /// The rules by which clients see things.
     pub(super) access: VisibilityRules,
     /// The supervisor's control socket.

@@ -12,6 +12,12 @@ use sha2::{Digest as _, Sha256};
 const MAX_ARGUMENTS_BYTES: usize = 256;
 /// The beginning of a line's last field.
 const SEAL: &str = ",\"hash\":\"";
+/// The action of a client that connects, and is refused.
+pub const CONNECT: &str = "connect";
+/// The action of a login with a code or a token.
+pub const LOGIN: &str = "login";
+/// The outcome of what was carried out.
+const DONE: &str = "done";
 /// Hexadecimal digits of a hash.
 const HASH_DIGITS: usize = 64;
 /// The end of a file's first line, where the file before it has been removed.
@@ -29,9 +35,10 @@ pub struct AuditLine {
     /// The daemon that wrote it; empty for the supervisor.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub daemon: String,
-    /// `call`, `set`, `batch`, `oneway`, `refused`, `break`, `abort`; of the supervisor `start`,
-    /// `stop`, `restart`, `reload`, `rename`, `down`, `acknowledge`; of the audit itself `file`,
-    /// `started`, `torn`, `unrecorded`.
+    /// `call`, `set`, `batch`, `oneway`, `refused`, `break`, `abort`; `connect` of a client that
+    /// is refused, `login`; of the supervisor `start`, `stop`, `restart`, `reload`, `rename`,
+    /// `down`, `acknowledge`; of the command line `user add`, `user remove`, `user rotate`; of
+    /// the audit itself `file`, `started`, `torn`, `unrecorded`.
     pub action: String,
     /// The person or program: its identity; where that is not known, `anonymous@ADDRESS`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -74,7 +81,7 @@ impl AuditLine {
         AuditLine {
             time: Timestamp::now(),
             action: action.to_owned(),
-            outcome: "done".to_owned(),
+            outcome: DONE.to_owned(),
             ..AuditLine::default()
         }
     }
@@ -94,6 +101,12 @@ impl AuditLine {
         Ok((text, hash))
     }
 
+    /// Whether it is about a client that was refused before anybody knew who it is: anybody who
+    /// reaches a port can cause such lines.
+    pub(super) fn is_of_stranger(&self) -> bool {
+        self.action == CONNECT || self.action == LOGIN && self.outcome != DONE
+    }
+
     /// Bytes that it takes while it waits, roughly.
     pub(super) fn weight(&self) -> usize {
         let AuditLine { who, from, service, member, arguments, outcome, .. } = self;
@@ -102,17 +115,20 @@ impl AuditLine {
         size_of::<Self>() + arguments + texts.iter().sum::<usize>()
     }
 
+    /// The host of its address.
+    pub(super) fn host(&self) -> &str {
+        self.from.rsplit_once(':').map_or(self.from.as_str(), |(host, _)| host)
+    }
+
     /// Whether `text` is who did it, its address, or the host of its address.
     pub fn is_by(&self, text: &str) -> bool {
-        let host = self.from.rsplit_once(':').map_or(self.from.as_str(), |(host, _)| host);
-        let names = [self.who.as_str(), self.from.as_str(), host];
+        let names = [self.who.as_str(), self.from.as_str(), self.host()];
         names.contains(&text) || self.user.as_deref() == Some(text)
     }
 
     /// Whom a refusal is put down to.
     pub(super) fn client(&self) -> String {
-        let host = self.from.rsplit_once(':').map_or(self.from.as_str(), |(host, _)| host);
-        format!("{} at {host}", self.who)
+        format!("{} at {}", self.who, self.host())
     }
 }
 

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use chain::Anchor;
 pub use history::read;
-pub use line::{AuditLine, cut_arguments};
+pub use line::{AuditLine, CONNECT, LOGIN, cut_arguments};
 pub use place::{AuditPlace, heads};
 pub use verify::{Fault, verify};
 pub use writer::{AUDIT_FAILS, HEAD};
@@ -71,7 +71,7 @@ impl Audit {
     pub fn record(&self, line: AuditLine) {
         let daemon = self.daemon.as_ref().to_owned();
         // Of many refusals some may be dropped; acts of people are not.
-        let matters = line.action != "refused";
+        let matters = line.action != "refused" && !line.is_of_stranger();
         self.lines.push(AuditLine { daemon, ..line }, matters);
     }
 
@@ -89,6 +89,23 @@ impl Audit {
             true => format!("{trouble}; audited calls are refused (`audit: required`)"),
             false => trouble,
         })
+    }
+}
+
+/// Writes one line to the audit of a process that does not last: the command line. Others of its
+/// kind wait for their turn.
+///
+/// # Errors
+/// The audit cannot be locked or opened.
+pub fn record_once(place: &AuditPlace, line: AuditLine) -> io::Result<()> {
+    let lock = place.head.with_extension("lock");
+    let _lock = crate::files::lock(&lock, FLUSHING).map_err(io::Error::other)?;
+    let (audit, flush) = Audit::open(place, "", None)?;
+    audit.record(line);
+    drop(flush);
+    match audit.failing().load(Ordering::Relaxed) {
+        true => Err(io::Error::other("it cannot be written")),
+        false => Ok(()),
     }
 }
 

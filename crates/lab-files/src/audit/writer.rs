@@ -41,6 +41,10 @@ const TELLING: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 /// Refusals of one client: a script that asks again and again does not fill the disk.
 const REFUSALS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 1.0 };
+/// Refused connections and logins of one address: one a minute, with the number of the others.
+const STRANGERS_OF_ONE: Allowance = Allowance { burst: 1.0, rate: 1.0 / 60.0 };
+/// Longest time until refused connections and logins that were left out are mentioned.
+const TELLING_OF_STRANGERS: Duration = Duration::from_secs(60);
 
 pub(super) struct AuditWriter {
     place: AuditPlace,
@@ -50,6 +54,9 @@ pub(super) struct AuditWriter {
     troubles: Option<Troubles>,
     is_failing: Arc<AtomicBool>,
     limit: Limit,
+    strangers: Limit,
+    /// When those left out were mentioned last.
+    strangers_told: Instant,
     /// The last line that has been sealed.
     head: Head,
     /// The last line that has been written: others must hear of no other.
@@ -97,6 +104,8 @@ impl AuditWriter {
             troubles,
             is_failing: Arc::default(),
             limit: Limit::new(REFUSALS_OF_ONE),
+            strangers: Limit::new(STRANGERS_OF_ONE),
+            strangers_told: Instant::now(),
             head: Head { seq: 0, hash: NO_HASH.to_owned(), month: String::new() },
             written: Head::default(),
             month: String::new(),
@@ -136,7 +145,7 @@ impl AuditWriter {
             self.tell_lost();
             if told.elapsed() >= TELLING {
                 told = Instant::now();
-                self.tell_left_out();
+                self.tell_left_out(TELLING_OF_STRANGERS);
             }
             self.write_pending();
             if self.kept.1.elapsed() >= HEAD_KEPT_EACH {
@@ -146,7 +155,7 @@ impl AuditWriter {
                 self.log_head();
             }
         }
-        self.tell_left_out();
+        self.tell_left_out(Duration::ZERO);
         self.write_pending();
         self.keep_head();
         self.log_head();
@@ -195,6 +204,9 @@ impl AuditWriter {
     }
 
     fn add_limited(&mut self, line: AuditLine) {
+        if line.is_of_stranger() {
+            return self.add_stranger(line);
+        }
         if line.action == "refused" {
             let client = line.client();
             match self.limit.allows(&client, Instant::now()) {
@@ -204,6 +216,17 @@ impl AuditWriter {
             }
         }
         self.add(line);
+    }
+
+    /// Adds the first line of an address within a minute, with the number of those before it.
+    fn add_stranger(&mut self, line: AuditLine) {
+        let from = line.host().to_owned();
+        let Some(others) = self.strangers.allows(&from, Instant::now()) else { return };
+        let outcome = match others {
+            0 => line.outcome,
+            others => format!("{}; and {others} more since the line before", line.outcome),
+        };
+        self.add(AuditLine { outcome, ..line });
     }
 
     /// Seals a line and queues it for the file.
@@ -254,9 +277,18 @@ impl AuditWriter {
         }
     }
 
-    fn tell_left_out(&mut self) {
+    fn tell_left_out(&mut self, strangers_after: Duration) {
         for (client, lines) in self.limit.left_out() {
             self.add(left_out_of(&client, lines));
+        }
+        if self.strangers_told.elapsed() < strangers_after {
+            return;
+        }
+        self.strangers_told = Instant::now();
+        for (from, lines) in self.strangers.left_out() {
+            let outcome =
+                format!("{lines} more connections and logins of this address were refused");
+            self.add(AuditLine { from, outcome, ..AuditLine::now("unrecorded") });
         }
     }
 

@@ -17,7 +17,7 @@ use crate::access::{
     AccessCaller, AccessKind, AccessObject, AccessRefusal, AccessRules, Decision, Rights,
 };
 use crate::daemon::log_limiter::LogLimiter;
-use crate::session::Session;
+use crate::session::{Peer, Session};
 use crate::users::UserDirectory;
 use crate::value_text::beginning;
 
@@ -41,6 +41,18 @@ pub struct AccessEvent {
     pub refused: Option<String>,
 }
 
+/// A client that was refused before it had a session: its credential, or its TLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedClient {
+    /// Its address.
+    pub peer: Peer,
+    /// The reason, which it is told where it can hear it.
+    pub reason: String,
+}
+
+/// Receives refused clients. It is called in their handshakes, and must not block.
+pub type RefusedClientLog = Arc<dyn Fn(RefusedClient) + Send + Sync>;
+
 /// Receives events of access. It is called on the thread of the call, and must not block.
 pub type AccessLog = Arc<dyn Fn(&AccessEvent) + Send + Sync>;
 
@@ -52,6 +64,7 @@ pub struct AccessGate {
     generation: AtomicU64,
     table: RwLock<Table>,
     log: OnceLock<AccessLog>,
+    refused_clients: OnceLock<RefusedClientLog>,
     limiter: LogLimiter,
     refused: AtomicU64,
 }
@@ -94,6 +107,17 @@ impl AccessGate {
 
     pub(crate) fn set_log(&self, log: AccessLog) {
         let _ = self.log.set(log);
+    }
+
+    pub(crate) fn set_refused_client_log(&self, log: RefusedClientLog) {
+        let _ = self.refused_clients.set(log);
+    }
+
+    /// Hands on that a client was refused in its handshake.
+    pub(crate) fn tell_refused_client(&self, peer: &Peer, reason: impl FnOnce() -> String) {
+        if let Some(log) = self.refused_clients.get() {
+            log(RefusedClient { peer: peer.clone(), reason: reason() });
+        }
     }
 
     /// How many refusals there were.

@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod access_gate;
+pub(crate) mod batch_entries;
 pub(crate) mod call;
 pub(crate) mod call_log;
 pub(crate) mod call_rules;
@@ -31,7 +32,7 @@ use wire::uri::Uri;
 use crate::access::AccessRules;
 use crate::admission::Admission;
 use crate::config::{DAEMON_NAME, DaemonConfig};
-use crate::daemon::access_gate::{AccessGate, AccessLog};
+use crate::daemon::access_gate::{AccessGate, AccessLog, RefusedClientLog};
 use crate::daemon::call::daemon_object::DaemonObject;
 use crate::daemon::call::own_call::OwnCaller;
 use crate::daemon::call_log::{AuditLog, CallLog, CallLogger};
@@ -49,7 +50,7 @@ use crate::lock::{LockLog, LockSettings, LockStatus};
 use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
 use crate::session::OwnCallReason;
-use crate::users::UserDirectory;
+use crate::users::{self, UserDirectory};
 
 /// Serves objects to Pyro5 clients. Cheap to clone; clones are the same daemon.
 #[derive(Clone)]
@@ -128,7 +129,8 @@ impl Daemon {
     }
 
     /// Ends the connections whose credentials its users refuse now. Call it when they have changed.
-    /// A client hears why at its next call; its locks end at once.
+    /// A client hears why at its next call; its locks end at once, also those of clients that are
+    /// away.
     pub fn end_refused_sessions(&self) {
         let Some(users) = self.shared.users() else { return };
         for session in self.shared.calls.sessions() {
@@ -136,6 +138,8 @@ impl Daemon {
                 login.judge_again(&*users);
             }
         }
+        let locks = &self.shared.locks;
+        locks.revoke_away(|credential| users::refusal(&*users, credential).is_some());
     }
 
     /// Serves `object` under `id` from now on.
@@ -211,6 +215,11 @@ impl Daemon {
     /// Hands refusals by the rules of access, and acts that need the role `admin`, to `log`.
     pub fn log_access(&self, log: AccessLog) {
         self.shared.access.set_log(log);
+    }
+
+    /// Hands clients that are refused in their handshakes to `log`.
+    pub fn log_refused_clients(&self, log: RefusedClientLog) {
+        self.shared.access.set_refused_client_log(log);
     }
 
     /// How many calls the rules of access have refused.

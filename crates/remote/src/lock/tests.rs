@@ -87,6 +87,7 @@ impl Story {
             "looked" => self.lock.read_end(now, session),
             "ends" => self.lock.call_end(now, session, &mut effects),
             "is" => self.lock.forget(now, session, &mut effects),
+            "resigns" => self.lock.revoke_away(now, session, &mut effects),
             "forfeits" => self.lock.revoke(now, session, &mut effects),
             "leaves" => self.lock.disconnect(now, session, &mut effects),
             "breaks" => {
@@ -489,5 +490,11 @@ fn the_fuzz_target_runs_on_any_bytes() {
 
 /// A client without an identity.
 fn party_of(session: u64, user: &str) -> Party {
-    Party { session, user: user.to_owned(), identity: None, address: "here".into() }
+    Party {
+        session,
+        user: user.to_owned(),
+        identity: None,
+        address: "here".into(),
+        credential: None,
+    }
 }

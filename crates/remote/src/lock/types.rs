@@ -9,6 +9,7 @@ use std::time::Duration;
 use wire::exception::Exception;
 
 use crate::token::TokenHash;
+use crate::users::Credential;
 
 /// A connection that asks for a lock, or holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Party {
     pub identity: Option<Arc<str>>,
     /// The address of its client.
     pub address: String,
+    /// The credential that its client has shown.
+    pub credential: Option<Arc<Credential>>,
 }
 
 impl Party {

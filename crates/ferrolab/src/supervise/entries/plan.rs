@@ -144,6 +144,7 @@ pub(super) fn all(
             log_file: paths.log_file(),
             log_dir: paths.log_dir.clone(),
             access: configuration.access.clone(),
+            audit: Some(paths.audit_of_page()),
         };
         let (web, assignment) = (Some(assignment.clone()), serde_json::to_string(&assignment)?);
         let supervision = config.supervision.clone();

@@ -65,7 +65,11 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let let_in = match (request, arrival.entrance.refusal.take()) {
-        (Err(reason), _) | (Ok(_), Some(reason)) => Err(reason),
+        (Err(reason), _) => Err(reason),
+        (Ok(_), Some(reason)) => {
+            shared.access.tell_refused_client(&arrival.peer, || reason.clone());
+            Err(reason)
+        }
         (Ok(request), None) => let_in(shared, &hello, request, &arrival).await,
     };
     let Arrival { peer, reached_at, .. } = arrival;
@@ -133,7 +137,8 @@ async fn let_in(
 ) -> Result<LetIn, String> {
     let Wanted { object, data, annotations } = request;
     let (peer, users) = (&arrival.peer, shared.users());
-    let client = identify::identify(users.as_deref(), arrival, data)?;
+    let client = identify::identify(users.as_deref(), arrival, data)
+        .inspect_err(|reason| shared.access.tell_refused_client(peer, || reason.clone()))?;
     let metadata =
         daemon_object::metadata(shared, &object).map_err(|exception| exception.message())?;
     let validator =

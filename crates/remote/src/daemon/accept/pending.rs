@@ -90,11 +90,15 @@ async fn serve_tls<S: AcceptedStream>(
         }
         Some(Err(error)) => {
             // One that only asks whether the server speaks TLS leaves in the middle.
-            if error.kind() == ErrorKind::UnexpectedEof {
+            if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) {
                 debug!(daemon = %shared.config.name, peer = %pending.peer, "left during TLS");
-            } else if shared.log_limits.peers.allow(LogTime::now()) {
-                info!(daemon = %shared.config.name, peer = %pending.peer, %error,
-                    "TLS handshake failed");
+            } else {
+                let reason = || format!("the TLS handshake has failed: {error}");
+                shared.access.tell_refused_client(&pending.peer, reason);
+                if shared.log_limits.peers.allow(LogTime::now()) {
+                    info!(daemon = %shared.config.name, peer = %pending.peer, %error,
+                        "TLS handshake failed");
+                }
             }
         }
     }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use wire::exception::Exception;
 
 use crate::access::AccessKind;
-use crate::batch::refuse_rest;
+use crate::batch::{Results, refuse_rest};
 use crate::daemon::Shared;
+use crate::daemon::batch_entries::BatchEntries;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::methods;
-use crate::object::{Answer, CallResult, Object, Operation, Request};
+use crate::object::{Answer, CallResult, Context, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
 /// Checks a request that has just come. The entries of a batch are checked when they are carried
@@ -40,15 +41,66 @@ pub(super) fn check_early(
     shared.access.check(session, id, asked, holds_lock).map(drop)
 }
 
+/// Begins a batch of a client that has logged in, on an object without a lock: it ends when the
+/// client loses its rights. Each entry is checked when it runs.
+pub(super) fn begin_batch_of_user(
+    shared: &Arc<Shared>,
+    id: &str,
+    object: &Arc<dyn Object>,
+    session: &Arc<Session>,
+    calls: Vec<MethodCall>,
+    context: Context,
+) -> Answer {
+    let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+    let (id, object) = (id.to_owned(), Arc::clone(object));
+    Answer::Pending(Box::pin(async move {
+        let check = |method: &str| -> Result<(), Exception> {
+            if shared.access.is_on() {
+                let asked = (method, AccessKind::Call);
+                return shared.access.check(&session, &id, asked, || false).map(drop);
+            }
+            match session.revocation() {
+                None => Ok(()),
+                Some(reason) => Err(Exception::new("builtins.PermissionError", reason)),
+            }
+        };
+        let mut results = Results::default();
+        let mut entries = BatchEntries::new(&id, &object, &session);
+        for call in calls {
+            let result = match check(&call.method) {
+                // Without a call there is no instance to be made.
+                Err(refused) if results.is_empty() => return Err(refused),
+                Err(refused) => Err(refused),
+                Ok(()) => {
+                    let instance = entries.instance(&context)?;
+                    entries.call(&instance, call, context.clone()).await
+                }
+            };
+            if !results.push(result) {
+                break;
+            }
+        }
+        Ok(Reply::from(results.into_list()))
+    }))
+}
+
 /// Begins a call of an object without a lock, if its client may make it. Of a batch the entries
 /// before the first refused one are made, as with an entry that raises.
 pub(super) fn begin_call(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     name: CallName<'_>,
     object: &Arc<dyn Object>,
     session: &Arc<Session>,
     request: Request,
 ) -> Answer {
+    let request = match request {
+        Request { operation: Operation::Batch(calls), context }
+            if session.login().is_some() && !object.checks_access() =>
+        {
+            return begin_batch_of_user(shared, name.object, object, session, calls, context);
+        }
+        request => request,
+    };
     if !shared.access.is_on() || object.checks_access() {
         return catch_panic::begin_call(name, object, session, request);
     }

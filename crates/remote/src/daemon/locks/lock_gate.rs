@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use wire::exception::Exception;
-use wire::value::Value;
 
 use crate::access::AccessKind;
 use crate::admission::call_permit::CallPermit;
-use crate::batch::{self, Results};
+use crate::batch::Results;
 use crate::daemon::access_gate::AccessGate;
+use crate::daemon::batch_entries::BatchEntries;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::methods;
 use crate::daemon::locks::running_call::RunningCall;
@@ -122,8 +122,7 @@ impl GatedObject<'_> {
         let mut results = Results::default();
         // The entry that runs keeps the lock where it is until the next entry runs.
         let mut _running = None;
-        // Made for the first entry that runs, not before.
-        let mut object = None;
+        let mut entries = BatchEntries::new(self.id, self.object, self.session);
         for call in calls {
             let result = if context.request_memory.is_some() && methods::waits(&call) {
                 // The entries after it would keep the memory that others need for as long.
@@ -149,13 +148,8 @@ impl GatedObject<'_> {
                     Err(refused) => Err(refused),
                     Ok(running) => {
                         _running = running;
-                        // No instance, no batch: as for a single call.
-                        let object = match context.no_instance {
-                            // One that is there, or none.
-                            Some(_) => Arc::clone(self.object),
-                            None => self.batch_object(&mut object)?,
-                        };
-                        self.batch_entry(&object, call, context).await
+                        let instance = entries.instance(&context)?;
+                        entries.call(&instance, call, context).await
                     }
                 }
             };
@@ -164,32 +158,5 @@ impl GatedObject<'_> {
             }
         }
         Ok(Reply::from(results.into_list()))
-    }
-
-    fn batch_object(
-        &self,
-        known: &mut Option<Arc<dyn Object>>,
-    ) -> Result<Arc<dyn Object>, Exception> {
-        if let Some(object) = known {
-            return Ok(Arc::clone(object));
-        }
-        let name = CallName { object: self.id, member: "the constructor" };
-        let own = catch_panic::run(name, || self.object.for_batch(self.session))?;
-        let object = own.unwrap_or_else(|| Arc::clone(self.object));
-        *known = Some(Arc::clone(&object));
-        Ok(object)
-    }
-
-    async fn batch_entry(
-        &self,
-        object: &Arc<dyn Object>,
-        call: MethodCall,
-        context: Context,
-    ) -> Result<Value, Exception> {
-        let method = call.method.clone();
-        let request = Request { operation: Operation::Call(call), context };
-        let name = CallName { object: self.id, member: &method };
-        let result = catch_panic::call_object(name, object, self.session, request).await;
-        batch::entry(&method, result)
     }
 }

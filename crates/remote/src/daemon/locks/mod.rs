@@ -6,6 +6,7 @@ mod abort_table;
 pub(crate) mod described;
 mod entry;
 pub(crate) mod lock_gate;
+mod lost_rights;
 pub(crate) mod methods;
 pub(crate) mod running_call;
 pub(crate) mod safe_state;

@@ -27,6 +27,7 @@ use crate::lock::status::LockStatus;
 use crate::lock::types::{Break, Event, LockLog, LockSettings, Outcome, Party, Refusal, Request};
 use crate::session::Session;
 use crate::token::TokenHash;
+use crate::users::Login;
 
 /// The locks of a daemon by the ids of their objects.
 pub(crate) struct LockTable {
@@ -260,6 +261,7 @@ impl LockTable {
             user,
             identity: session.identity().known().cloned(),
             address: session.peer.to_string(),
+            credential: session.login().map(Login::credential),
         };
         let (answer, answered) = oneshot::channel();
         let mut ticket = 0;
@@ -318,13 +320,6 @@ impl LockTable {
             self.event(&id, |_, entry, now, effects| {
                 entry.lock.disconnect(now, session, effects);
             });
-        }
-    }
-
-    /// The client of `session` has lost its rights: it does not keep a lock by a token either.
-    pub(crate) fn revoke(self: &Arc<Self>, session: u64) {
-        for id in self.ids() {
-            self.event(&id, |_, entry, now, effects| entry.lock.revoke(now, session, effects));
         }
     }
 
@@ -480,7 +475,7 @@ impl LockTable {
         Some(task.abort_handle())
     }
 
-    fn ids(&self) -> Vec<String> {
+    pub(super) fn ids(&self) -> Vec<String> {
         self.state().entries.keys().cloned().collect()
     }
 

@@ -136,6 +136,7 @@ impl World {
                         user: user.clone(),
                         identity: None,
                         address: "a".into(),
+                        credential: None,
                     },
                     via: via.to_owned(),
                     wait: wait.map(|seconds| Duration::from_secs(seconds.into())),

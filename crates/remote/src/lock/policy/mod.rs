@@ -401,6 +401,24 @@ impl Lock {
         self.disconnect(now, session, effects);
     }
 
+    /// The owner that is away, if there is one.
+    pub(crate) fn away_owner(&self) -> Option<&Party> {
+        match &self.phase {
+            LockPhase::Away { hold, .. } => Some(&hold.owner),
+            _ => None,
+        }
+    }
+
+    /// The client of the owner's ended session has lost its rights: the lock is not kept for its
+    /// return.
+    pub(crate) fn revoke_away(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
+        if self.away_owner().is_some_and(|owner| owner.session == session) {
+            self.refuse_waiting(&Loss::Gone, effects, |waiting| waiting.kind == WaitKind::Resuming);
+            self.end(now, Event::Disconnected, effects);
+            self.advance(now, effects);
+        }
+    }
+
     /// A session has ended: only the ends of its calls follow.
     pub(crate) fn forget(&mut self, now: Instant, session: u64, effects: &mut Vec<Effect>) {
         self.disconnect(now, session, effects);

@@ -1,0 +1,60 @@
+//! Entries of a batch, carried out one by one by the daemon instead of by the object: between two
+//! of them the lock may change hands, or the client lose its rights.
+
+use std::sync::Arc;
+
+use wire::exception::Exception;
+use wire::value::Value;
+
+use crate::batch;
+use crate::daemon::catch_panic::{self, CallName};
+use crate::object::{Context, MethodCall, Object, Operation, Request};
+use crate::session::Session;
+
+/// An object with the session whose batch it carries out.
+pub(crate) struct BatchEntries<'a> {
+    id: &'a str,
+    object: &'a Arc<dyn Object>,
+    session: &'a Arc<Session>,
+    /// The instance for the batch; made for the first entry that runs, not before.
+    instance: Option<Arc<dyn Object>>,
+}
+
+impl<'a> BatchEntries<'a> {
+    pub(crate) fn new(id: &'a str, object: &'a Arc<dyn Object>, session: &'a Arc<Session>) -> Self {
+        BatchEntries { id, object, session, instance: None }
+    }
+
+    /// The instance for an entry.
+    ///
+    /// # Errors
+    /// It cannot be made: as for a single call, there is no batch then.
+    pub(crate) fn instance(&mut self, context: &Context) -> Result<Arc<dyn Object>, Exception> {
+        // One that is there, or none.
+        if context.no_instance.is_some() {
+            return Ok(Arc::clone(self.object));
+        }
+        if let Some(known) = &self.instance {
+            return Ok(Arc::clone(known));
+        }
+        let name = CallName { object: self.id, member: "the constructor" };
+        let made = catch_panic::run(name, || self.object.for_batch(self.session))?;
+        let instance = made.unwrap_or_else(|| Arc::clone(self.object));
+        self.instance = Some(Arc::clone(&instance));
+        Ok(instance)
+    }
+
+    /// Carries out one entry.
+    pub(crate) async fn call(
+        &self,
+        instance: &Arc<dyn Object>,
+        call: MethodCall,
+        context: Context,
+    ) -> Result<Value, Exception> {
+        let method = call.method.clone();
+        let request = Request { operation: Operation::Call(call), context };
+        let name = CallName { object: self.id, member: &method };
+        let result = catch_panic::call_object(name, instance, self.session, request).await;
+        batch::entry(&method, result)
+    }
+}
