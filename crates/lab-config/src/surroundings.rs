@@ -26,6 +26,8 @@ pub struct Surroundings {
     /// Whether a file is refused for what keeps an entry from starting now, and may be mended
     /// before it is started: a path that leads nowhere, a port that two entries have.
     pub unready: Severity,
+    /// Whether a file is refused for a user or a group in `access` that this host does not know.
+    pub unknown_people: Severity,
 }
 
 /// Where relative paths begin.

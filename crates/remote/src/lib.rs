@@ -314,7 +314,7 @@ pub use tls::{
     TlsError, certificate_der, read_certificate, read_signing_request, speaks_tls,
 };
 pub use token::TokenHash;
-pub use users::{Credential, UserDirectory, Verdict};
+pub use users::{Credential, ELSEWHERE, UserDirectory, Verdict};
 /// Bytes and values; what is used most of it is re-exported here.
 pub use wire;
 pub use wire::Limits;

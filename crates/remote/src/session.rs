@@ -125,6 +125,9 @@ impl Session {
 
     /// Whether its client is certainly on this host.
     pub(crate) fn is_local(&self) -> bool {
+        if self.login().is_some_and(Login::is_elsewhere) {
+            return false;
+        }
         let here = self.reached_at.map(|address| address.ip());
         match self.peer.address() {
             Some(client) => client.is_loopback() || here == Some(client),

@@ -11,6 +11,8 @@ use wire::value::Value;
 use crate::tls::ClientCertificate;
 use crate::token::TokenHash;
 
+/// The entry of a handshake by which its client acts for a user on another host.
+pub const ELSEWHERE: &str = "elsewhere";
 /// The handshake data of a Pyro5 client that has set none.
 const NO_TOKEN: &str = "hello";
 
@@ -59,6 +61,13 @@ pub(crate) fn token_in(data: &Value) -> Option<&str> {
     (!text.is_empty() && text != NO_TOKEN).then_some(text)
 }
 
+/// Whether the client of a handshake acts for a user on another host: the page does. It can only
+/// give rights away by that.
+pub(crate) fn is_for_other_host(data: &Value) -> bool {
+    let said = data.as_dict().and_then(|data| data.get(ELSEWHERE));
+    said.and_then(Value::as_bool) == Some(true)
+}
+
 /// The data of a handshake without its token, which drivers and logs must not see.
 pub(crate) fn without_token(data: Value) -> Value {
     match data {
@@ -87,12 +96,19 @@ pub(crate) struct Login {
     credential: Arc<Credential>,
     reason: OnceLock<String>,
     revoked: CancellationToken,
+    /// Whether its client says that the user is on another host, and wants no rights of this one.
+    is_elsewhere: bool,
 }
 
 impl Login {
     pub(crate) fn new(credential: Credential) -> Self {
         let credential = Arc::new(credential);
-        Login { credential, reason: OnceLock::new(), revoked: CancellationToken::new() }
+        Login {
+            credential,
+            reason: OnceLock::new(),
+            revoked: CancellationToken::new(),
+            is_elsewhere: false,
+        }
     }
 
     /// Withdraws the connection's rights if `users` refuse its credential now.
@@ -102,6 +118,16 @@ impl Login {
             let _ = self.reason.set(reason);
             self.revoked.cancel();
         }
+    }
+
+    /// The same, of a user on another host where `is_elsewhere`.
+    pub(crate) fn elsewhere(self, is_elsewhere: bool) -> Self {
+        Login { is_elsewhere, ..self }
+    }
+
+    /// Whether its user is on another host than its client.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.is_elsewhere
     }
 
     /// Its credential.

@@ -115,7 +115,8 @@ impl Checked {
         let home = std::env::home_dir();
         let folder = Some(Folder { base: origin.folder.clone(), home });
         let state = Paths::new(&Environment::current()).ok().map(|paths| paths.state_dir);
-        let surroundings = Surroundings { folder, state, unready, ..surroundings(false) };
+        let surroundings =
+            Surroundings { folder, state, unready, unknown_people: unready, ..surroundings(false) };
         let (configuration, mut warnings) = parse_in(&name, &text, &origin.folder, &surroundings)?;
         // The stand-ins are to be right before somebody needs them.
         let simulating = Surroundings { simulates: true, ..surroundings };
@@ -223,13 +224,34 @@ pub(crate) fn load_as(
     paths: &Paths,
     simulates: bool,
 ) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    // A lab starts although a user who is named in `access` was removed.
+    read_in(paths, &surroundings(simulates))
+}
+
+/// The same for a reload, which refuses users and groups that nobody knows: the rules in force stay
+/// until they are mended.
+///
+/// # Errors
+/// As `load`.
+pub(crate) fn load_anew(
+    paths: &Paths,
+    simulates: bool,
+) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
+    let unknown_people = Severity::Error;
+    read_in(paths, &Surroundings { unknown_people, ..surroundings(simulates) })
+}
+
+fn read_in(
+    paths: &Paths,
+    surroundings: &Surroundings,
+) -> Result<(Configuration, Vec<Warning>), Box<ConfigError>> {
     let file = &paths.config_file;
     let unreadable = |source| Box::new(ConfigError::Unreadable { path: file.clone(), source });
     // Unlike a user's file, it may not be a pipe, which would block the lab.
     let opened = open::open_regular(file).map_err(unreadable)?;
     let text = lab_config::read_from(opened).map_err(unreadable)?;
     let folder = folder(paths, origin_of(paths, &text));
-    parse(&file.display().to_string(), &text, &folder, simulates)
+    parse_in(&file.display().to_string(), &text, &folder, surroundings)
 }
 
 /// Keeps a copy of the lab's configuration, which has just been found to be right, and of what its

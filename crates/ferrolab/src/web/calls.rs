@@ -195,7 +195,7 @@ pub(super) async fn perform(
         };
         return use_member(&mut proxy, name, member, how).await;
     }
-    let mut proxy = proxy(&shared.keys, session.login_token(), &row.daemon, uri);
+    let mut proxy = proxy(&shared.keys, session.login(), &row.daemon, uri);
     let is_locked = changes && row.report.lock.is_some() && lock(&mut proxy, session).await?;
     let outcome = use_member(&mut proxy, name, member, how).await;
     if is_locked {

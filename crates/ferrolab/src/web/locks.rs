@@ -52,8 +52,7 @@ pub(super) async fn lock(
             Some(Duration::from_secs_f64(seconds.ok_or_else(wrong)?))
         }
     };
-    let proxy =
-        proxy(&shared.keys, session.login_token(), &row.daemon, local_uri(&shared, &row).await?);
+    let proxy = proxy(&shared.keys, session.login(), &row.daemon, local_uri(&shared, &row).await?);
     let held = HeldLock::take(session.token(&name), &name, proxy, user.clone(), wait).await;
     let Some(held) = held.map_err(|error| Problem::of_call(&error))? else {
         let detail = format!("'{name}' is still locked by another");
@@ -109,7 +108,7 @@ pub(super) async fn break_lock(
         Uri::Pyro { location, .. } => Uri::Pyro { object: DAEMON_NAME.into(), location },
         other => other,
     };
-    let mut proxy = proxy(&shared.keys, session.login_token(), &row.daemon, daemon);
+    let mut proxy = proxy(&shared.keys, session.login(), &row.daemon, daemon);
     let broken = proxy.call_daemon("release", request).await;
     let broken = broken.map_err(|error: Error| Problem::of_call(&error))?;
     match broken.as_bool() {
@@ -155,7 +154,7 @@ async fn take_up_listed(
             continue;
         }
         let Ok(uri) = local_uri(shared, row).await else { continue };
-        let proxy = proxy(&shared.keys, session.login_token(), &row.daemon, uri);
+        let proxy = proxy(&shared.keys, session.login(), &row.daemon, uri);
         match HeldLock::resume(session.token(&row.name), &row.name, proxy).await {
             Ok(Some(held)) => {
                 let held = Arc::new(held);

@@ -39,12 +39,13 @@ const MAX_TOKEN: usize = 4096;
 /// `POST /api/login` with `{"token": …}`, or with `{"code": …}` of a link.
 pub(super) async fn log_in(
     State(shared): State<Arc<Shared>>,
-    Extension(ClientAddress { address, .. }): Extension<ClientAddress>,
+    Extension(ClientAddress { address, is_local }): Extension<ClientAddress>,
     Extension(transport): Extension<Transport>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let logged_in = open_session(&shared, (address, transport), &headers, body).await;
+    let client = ClientAddress { address, is_local };
+    let logged_in = open_session(&shared, (client, transport), &headers, body).await;
     if let Some(audit) = &shared.audit {
         let line = AuditLine { from: address.to_string(), ..AuditLine::now(LOGIN) };
         audit.record(match &logged_in {
@@ -67,7 +68,7 @@ pub(super) async fn log_in(
 /// A new session for the user whose token or code a request has.
 async fn open_session(
     shared: &Arc<Shared>,
-    (address, transport): (SocketAddr, Transport),
+    (ClientAddress { address, is_local }, transport): (ClientAddress, Transport),
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Arc<BrowserSession>, Problem> {
@@ -102,7 +103,7 @@ async fn open_session(
             return Err(unauthorized("this is no token of this lab".to_owned()));
         }
     };
-    Ok(shared.sessions.open(&user, token))
+    Ok(shared.sessions.open(&user, token, !is_local))
 }
 
 /// `POST /api/logout`: ends the session, and gives its locks back.
@@ -155,9 +156,11 @@ pub(super) fn may_use(
     client: Option<ClientAddress>,
     transport: Transport,
 ) -> bool {
-    session.login_token().is_none()
-        || transport == Transport::Tls
-        || client.is_none_or(|client| client.is_local)
+    let is_local = client.is_none_or(|client| client.is_local);
+    // One of this host may have rights that the same user has nowhere else.
+    session
+        .login()
+        .is_none_or(|login| is_local || transport == Transport::Tls && login.is_elsewhere)
 }
 
 /// Whether the user of a session is still one; a session without a login has none to lose.

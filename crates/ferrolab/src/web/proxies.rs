@@ -2,21 +2,28 @@
 
 use std::time::Duration;
 
-use remote::{Proxy, Uri, Value};
+use remote::{Dict, ELSEWHERE, Proxy, Uri, Value};
 
+use super::sessions::PageLogin;
 use crate::daemon_keys::DaemonKeys;
 
 /// Time for connecting, and for answers that no instrument is waited for.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A proxy of an object in a daemon of this lab, for the user with this token.
-pub(super) fn proxy(keys: &DaemonKeys, token: Option<&str>, daemon: &str, uri: Uri) -> Proxy {
+/// A proxy of an object in a daemon of this lab, for the user with this login.
+pub(super) fn proxy(
+    keys: &DaemonKeys,
+    login: Option<PageLogin<'_>>,
+    daemon: &str,
+    uri: Uri,
+) -> Proxy {
     let proxy = plain_proxy(keys, daemon, uri);
     let proxy = proxy.with_marshal_and_serpent_rules().with_timeout(TIMEOUT);
-    match token {
-        Some(token) => proxy.with_handshake(Value::from(token)),
-        None => proxy,
-    }
+    let Some(PageLogin { token, is_elsewhere }) = login else { return proxy };
+    let mut handshake = Dict::with_capacity(2);
+    handshake.insert("token", token);
+    handshake.insert(ELSEWHERE, is_elsewhere);
+    proxy.with_handshake(Value::Dict(handshake))
 }
 
 /// The same for nobody in particular, with the usual serializer and no timeout.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
 use super::proxies::proxy;
-use super::sessions::BrowserSession;
+use super::sessions::{BrowserSession, PageLogin};
 use super::shared::Shared;
 use super::visibility::Visibility;
 use crate::card::{self, DescribedService};
@@ -96,7 +96,7 @@ pub(super) async fn service(
     let mut json = shared.lab.service_json(&name).unwrap_or_default();
     visibility.limit_service(&mut json);
     // A service whose daemon does not run is shown all the same.
-    json["card"] = match describe(&shared, session.login_token(), &row).await {
+    json["card"] = match describe(&shared, session.login(), &row).await {
         Ok(described) => card::description(&described),
         Err(problem) => {
             json["card_error"] = problem.detail().into();
@@ -165,14 +165,14 @@ fn location_of(address: &str) -> Option<Location> {
     }
 }
 
-/// A service with its card, from its daemon, for the user with this token. The driver is not asked.
+/// A service with its card, from its daemon, for the user with this login. The driver is not asked.
 pub(super) async fn describe(
     shared: &Shared,
-    token: Option<&str>,
+    login: Option<PageLogin<'_>>,
     row: &ServiceRow,
 ) -> Result<DescribedService, Problem> {
     let uri = local_uri(shared, row).await?;
-    let mut proxy = proxy(&shared.keys, token, &row.daemon, uri.clone());
+    let mut proxy = proxy(&shared.keys, login, &row.daemon, uri.clone());
     let card = card::fetch_from(&mut proxy, &row.name).await;
     let card = card.map_err(|error| Problem::of_call(&error))?;
     Ok(DescribedService { name: row.name.clone(), uri, card })

@@ -31,6 +31,8 @@ pub(super) struct BrowserSession {
     pub(super) user: String,
     /// The token of its user, if somebody has logged in.
     login_token: Option<String>,
+    /// Whether it has logged in from another host.
+    is_elsewhere: bool,
     tabs: AtomicUsize,
     state: Mutex<SessionState>,
 }
@@ -61,16 +63,32 @@ pub(super) enum SessionOrigin {
 /// An open tab of a session.
 pub(super) struct Tab(Arc<BrowserSession>);
 
+/// A login of a browser, as daemons are shown it.
+#[derive(Clone, Copy)]
+pub(super) struct PageLogin<'a> {
+    pub(super) token: &'a str,
+    /// Whether the browser is on another host: it has no role of this one.
+    pub(super) is_elsewhere: bool,
+}
+
 impl BrowserSession {
-    fn new(secret: String, user: String, login_token: Option<String>) -> Self {
+    fn new(secret: String, user: String, login: Option<(String, bool)>) -> Self {
+        let (login_token, is_elsewhere) = login.unzip();
+        let is_elsewhere = is_elsewhere.unwrap_or_default();
         let state = SessionState { used: Instant::now(), held: HashMap::new() };
         let (tabs, state) = (AtomicUsize::new(0), Mutex::new(state));
-        BrowserSession { secret, user, login_token, tabs, state }
+        BrowserSession { secret, user, login_token, is_elsewhere, tabs, state }
     }
 
     /// The token of its user, if somebody has logged in.
     pub(super) fn login_token(&self) -> Option<&str> {
         self.login_token.as_deref()
+    }
+
+    /// Its login, as daemons are shown it.
+    pub(super) fn login(&self) -> Option<PageLogin<'_>> {
+        let token = self.login_token()?;
+        Some(PageLogin { token, is_elsewhere: self.is_elsewhere })
     }
 
     /// Takes all locks off the list.
@@ -167,12 +185,18 @@ impl Sessions {
         (session, standing)
     }
 
-    /// A new session of a user who has logged in with a token.
-    pub(super) fn open(&self, user: &str, token: String) -> Arc<BrowserSession> {
+    /// A new session of a user who has logged in with a token, on another host if `is_elsewhere`.
+    pub(super) fn open(
+        &self,
+        user: &str,
+        token: String,
+        is_elsewhere: bool,
+    ) -> Arc<BrowserSession> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut sessions);
         let secret = new_secret();
-        let session = BrowserSession::new(secret.clone(), user.to_owned(), Some(token));
+        let session =
+            BrowserSession::new(secret.clone(), user.to_owned(), Some((token, is_elsewhere)));
         let session = Arc::new(session);
         sessions.insert(secret, Arc::clone(&session));
         session

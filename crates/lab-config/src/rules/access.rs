@@ -212,9 +212,8 @@ impl<'r> Rules<'r> {
             let Some(mark) = self.sound(&path) else { continue };
             let message = format!("the group {} is not defined", quoted(name));
             let help = advice::for_name("group", name, known());
-            // As with a user: the last one of a group may have been removed.
-            let unready = self.unready;
-            self.findings.add_as(unready, mark.value, &shown(&path), message, help);
+            let severity = surroundings.unknown_people;
+            self.findings.add_as(severity, mark.value, &shown(&path), message, help);
         }
     }
 
@@ -247,8 +246,7 @@ impl<'r> Rules<'r> {
                 shortened(name)
             ),
         };
-        let unready = self.unready;
-        self.findings.add_as(unready, mark.value, &shown(path), message, help);
+        self.findings.add_as(at.unknown_people, mark.value, &shown(path), message, help);
     }
 
     /// The services that a grant is for.

@@ -165,7 +165,7 @@ fn instruments_that_are_everybodys_are_told_of_in_one_line() {
 #[test]
 fn a_user_who_has_been_removed_keeps_no_lab_down() {
     let text = with("{grants: [{who: gone, role: view}]}");
-    let surroundings = Surroundings { unready: Severity::Warning, ..surroundings() };
+    let surroundings = Surroundings { unknown_people: Severity::Warning, ..surroundings() };
     let parsed = Configuration::parse("lab.yaml", text.as_bytes(), &surroundings);
     let (_, warnings) = parsed.unwrap();
     assert!(warnings[0].plain().contains("there is no user `gone`"), "{}", warnings[0].plain());

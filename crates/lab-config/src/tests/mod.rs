@@ -39,6 +39,7 @@ fn surroundings() -> Surroundings {
         state: None,
         simulates: false,
         unready: Severity::Error,
+        unknown_people: Severity::Error,
         natives: Some(vec![
             Native { name: "demo.clock".into(), ..Native::default() },
             Native {

@@ -84,7 +84,7 @@ fn read(paths: &Paths, in_force: &Configuration) -> Result<Prepared, String> {
     // Taken first: a file that is written meanwhile shows as another than the one in force.
     let fingerprint = fingerprint(paths);
     let (next, warnings) =
-        active_config::load_as(paths, in_force.simulates).map_err(|error| error.plain())?;
+        active_config::load_anew(paths, in_force.simulates).map_err(|error| error.plain())?;
     let failed = |error: LaunchError| error.to_string();
     let before = plan::all(in_force, paths).map_err(failed)?;
     let after = plan::all(&next, paths).map_err(failed)?;

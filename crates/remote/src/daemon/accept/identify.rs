@@ -85,7 +85,8 @@ pub(super) fn identify(
             match users.judge(&credential) {
                 Verdict::User(name) => {
                     let identity = Identity { name, source: IdentitySource::Token };
-                    Some((identity, Some(Login::new(credential))))
+                    let login = Login::new(credential).elsewhere(users::is_for_other_host(&data));
+                    Some((identity, Some(login)))
                 }
                 Verdict::Foreign => None,
                 Verdict::Refused(reason) => return Err(reason),
