@@ -112,7 +112,13 @@ mod tests {
     }
 
     fn party(user: &str) -> LockParty {
-        LockParty { session: 1, user: user.into(), identity: None, address: "127.0.0.1:9".into() }
+        LockParty {
+            session: 1,
+            user: user.into(),
+            identity: None,
+            credential: None,
+            address: "127.0.0.1:9".into(),
+        }
     }
 
     #[test]
