@@ -263,7 +263,12 @@ def test_users_have_roles_by_name_and_by_group(running, tmp_path):
                 said = running.run("access", "test", "ada", "lab.stage.move()").text
                 assert f"config.yaml:13: {{who: {who}, what: lab.stage, role: operate}}" in said, said
             configure(running, grant("group:night"))
-            running.run("reload", check=False)
+            refused = running.run("reload", check=False)
+            assert refused.returncode == 1 and "night" in refused.text, refused.text
+            # The rules in force stay.
+            assert ada.move() > 0
+            running.run("user", "add", "bob", "--group", "night")
+            running.run("reload")
             with pytest.raises(PermissionError, match="ada may not call lab.stage.move"):
                 ada.move()
             # A further group counts on the connection that is open.
@@ -279,4 +284,5 @@ def test_users_have_roles_by_name_and_by_group(running, tmp_path):
         assert check(grant("group:night")).returncode == 0
     finally:
         running.run("user", "remove", "ada")
+        running.run("user", "remove", "bob", check=False)
         take_up(running, "")

@@ -39,7 +39,7 @@ const CHAPTERS: &[(&str, &Section)] = &[
     ("Push", &PUSH),
     ("Web", &WEB),
     ("History", &HISTORY),
-    ("Other labs", &LAB),
+    ("Labs", &LAB),
 ];
 
 const OPENING: &str = "\

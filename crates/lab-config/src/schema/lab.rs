@@ -6,7 +6,7 @@ use super::{Field, PORT, Rule, Section, ValueKind};
 pub(crate) static LAB: Section = Section {
     key: "labs",
     one: "another lab",
-    doc: "Another lab that commands, the Python client and the page show beside this one: its service \
+    doc: "Another lab that commands and the Python client show beside this one: its service \
           `lab.laser` as `optics/lab.laser`. It is read at its nameserver's port and nothing else, and \
           is never changed from here. See [Many labs](many-labs.md).",
     fields: &[
