@@ -199,7 +199,8 @@ def test_a_call_that_takes_too_long_restarts_its_process(running):
     with running.proxy("lab.restarted") as restarted:
         with pytest.raises(TimeoutError, match="restart of its process"):
             restarted.hold("it", running.gate)
-        ignoring = Pyro5.errors.DaemonError
+        # A busy machine may take longer than the limit to start the worker.
+        ignoring = Pyro5.errors.DaemonError, TimeoutError
         assert wait_for(lambda: restarted.notes() == [], NEVER, "a new instance", ignoring)
     assert "took longer than its `call_timeout` of 1 s" in running.run("logs", "show").stdout
 
