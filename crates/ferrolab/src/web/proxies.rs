@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use remote::{Dict, ELSEWHERE, Proxy, Uri, Value};
 
-use super::sessions::PageLogin;
 use crate::daemon_keys::DaemonKeys;
 
 /// Time for connecting, and for answers that no instrument is waited for.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A login of a browser, as daemons are shown it.
+#[derive(Clone, Copy)]
+pub(super) struct PageLogin<'a> {
+    pub(super) token: &'a str,
+    /// Whether the browser is on another host: it has no role of this one.
+    pub(super) is_elsewhere: bool,
+}
 
 /// A proxy of an object in a daemon of this lab, for the user with this login.
 pub(super) fn proxy(

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::held::HeldLock;
 use super::https::Transport;
+use super::proxies::PageLogin;
 use super::server::ClientAddress;
 
 /// Sessions at once; the one that was unused the longest goes first.
@@ -62,14 +63,6 @@ pub(super) enum SessionOrigin {
 
 /// An open tab of a session.
 pub(super) struct Tab(Arc<BrowserSession>);
-
-/// A login of a browser, as daemons are shown it.
-#[derive(Clone, Copy)]
-pub(super) struct PageLogin<'a> {
-    pub(super) token: &'a str,
-    /// Whether the browser is on another host: it has no role of this one.
-    pub(super) is_elsewhere: bool,
-}
 
 impl BrowserSession {
     fn new(secret: String, user: String, login: Option<(String, bool)>) -> Self {
