@@ -11,8 +11,8 @@ use serde_json::{Value as JsonValue, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::problem::Problem;
-use super::proxies::proxy;
-use super::sessions::{BrowserSession, PageLogin};
+use super::proxies::{PageLogin, proxy};
+use super::sessions::BrowserSession;
 use super::shared::Shared;
 use super::visibility::Visibility;
 use crate::card::{self, DescribedService};
