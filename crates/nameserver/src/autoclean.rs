@@ -157,7 +157,9 @@ impl Failure {
 fn names(store: &Store) -> BTreeMap<Key, Location> {
     let listed = list(&store.read(), "").into_iter();
     let located = listed.filter_map(|(name, entry)| match entry.uri.parse().map(on_this_host) {
-        Ok(Uri::Pyro { location, .. }) if !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) => {
+        Ok(Uri::Pyro { location, .. })
+            if entry.host.is_none() && !matches!(&*name, NAMESERVER_NAME | DAEMON_NAME) =>
+        {
             let Entry { uri, registration, .. } = &*entry;
             Some((Key { name, uri: uri.to_string(), registration: *registration }, location))
         }

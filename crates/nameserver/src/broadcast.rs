@@ -5,11 +5,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
 use remote::{Location, NAMESERVER_NAME, Uri};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
+use tokio::sync::Semaphore;
 use tracing::{debug, info};
 
 /// The datagram that asks.
@@ -18,6 +20,8 @@ const QUESTION: &[u8] = b"GET_NSURI";
 const MAX_DATAGRAM: usize = 100;
 /// How much later a nameserver answers whose names are stale; clients wait for 700 ms.
 const STALE_DELAY: Duration = Duration::from_millis(300);
+/// Answers that wait for that, at most; a client asks again.
+const MAX_LATE_ANSWERS: usize = 256;
 
 /// Listens for the question at `host` (all addresses if absent).
 ///
@@ -45,6 +49,7 @@ pub fn bind(host: Option<&str>, port: u16) -> io::Result<UdpSocket> {
 /// Answers with `location` until it is dropped; later than others while the names are stale.
 pub async fn serve(socket: UdpSocket, location: Location, is_stale: impl Fn() -> bool) {
     let mut question = [0; MAX_DATAGRAM];
+    let (socket, late) = (Arc::new(socket), Arc::new(Semaphore::new(MAX_LATE_ANSWERS)));
     loop {
         let (length, peer) = match socket.recv_from(&mut question).await {
             Ok(received) => received,
@@ -58,11 +63,19 @@ pub async fn serve(socket: UdpSocket, location: Location, is_stale: impl Fn() ->
         if question.get(..length) != Some(QUESTION) {
             continue;
         }
-        if is_stale() {
-            // A client takes the first that answers.
-            tokio::time::sleep(STALE_DELAY).await;
-        }
         let uri = uri_for(peer, &location).to_string();
+        if is_stale() {
+            // A client takes the first that answers. Other questions do not wait meanwhile.
+            let Ok(place) = Arc::clone(&late).try_acquire_owned() else { continue };
+            let socket = Arc::clone(&socket);
+            tokio::spawn(async move {
+                tokio::time::sleep(STALE_DELAY).await;
+                // The client may be gone.
+                let _ = socket.send_to(uri.as_bytes(), peer).await;
+                drop(place);
+            });
+            continue;
+        }
         debug!(%peer, uri, "told where the nameserver is");
         if let Err(error) = socket.send_to(uri.as_bytes(), peer).await {
             info!(%peer, %error, "cannot tell where the nameserver is");

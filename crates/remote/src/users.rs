@@ -61,6 +61,12 @@ pub(crate) fn token_in(data: &Value) -> Option<&str> {
     (!text.is_empty() && text != NO_TOKEN).then_some(text)
 }
 
+/// Whether the client of a handshake acts for the user of its token, whatever certificate it shows:
+/// the page has that of its host.
+pub(crate) fn acts_for_user(data: &Value) -> bool {
+    data.as_dict().is_some_and(|data| data.get(ELSEWHERE).is_some())
+}
+
 /// Whether the client of a handshake acts for a user on another host: the page does. It can only
 /// give rights away by that.
 pub(crate) fn is_for_other_host(data: &Value) -> bool {

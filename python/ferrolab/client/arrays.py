@@ -60,8 +60,9 @@ def has_numpy():
 
 def keep(value):
     """An array, marked; None for other values. A TypeError for an array of Python objects."""
-    numpy = sys.modules.get("numpy")
-    if numpy is None or not isinstance(value, numpy.ndarray):
+    # Another thread may be importing numpy.
+    ndarray = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if ndarray is None or not isinstance(value, ndarray):
         return None
     _describe_dtype(value.dtype)
     return Kept(value)
@@ -83,15 +84,30 @@ def dumps(value, copies_shared=False):
     return _payload(value, [one.array for one in kept])
 
 
+def _references_of_local():
+    made = []
+    # Two before Python 3.14, where an argument has a reference of its own; one since then.
+    return sys.getrefcount(made)
+
+
+_OWN_REFERENCES = _references_of_local()
+
+
 def _is_shared(one):
     """Whether others refer to a marked array, or to the memory that it shows a part of."""
+    if isinstance(one.array, sys.modules["numpy"].ma.MaskedArray):
+        # Its mask may be the driver's, whoever has the data.
+        return True
     # The mark itself has a reference, and so has this call's argument.
     if sys.getrefcount(one.array) > 2:
         return True
     base = one.array.base
     # Such as the array before `reshape`, which the new one refers to.
     return base is not None and (
-        not hasattr(base, "base") or base.base is not None or sys.getrefcount(base) > 3
+        not hasattr(base, "base")
+        or base.base is not None
+        # The array has one more.
+        or sys.getrefcount(base) > _OWN_REFERENCES + 1
     )
 
 

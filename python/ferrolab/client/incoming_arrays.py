@@ -44,10 +44,8 @@ class Incoming:
 
     def allocate(self):
         """Memory for the arrays: pairs of the place in the payload and the memory to fill."""
-        import numpy
-
         self._arrays = [
-            [_made(numpy.empty, shape, dtype, order=order) for dtype, shape, order in group]
+            [_new_array(dtype, shape, order) for dtype, shape, order in group]
             for group in self._parts
         ]
         made = [array for group in self._arrays for array in group]
@@ -62,7 +60,7 @@ class Incoming:
             [
                 _made(numpy.ndarray, shape, dtype, payload, next(places)[0], order=order)
                 if length(dtype, shape)
-                else (next(places), _made(numpy.empty, shape, dtype, order=order))[1]
+                else (next(places), _new_array(dtype, shape, order))[1]
                 for dtype, shape, order in group
             ]
             for group in self._parts
@@ -240,6 +238,17 @@ def _make_dtype(described, depth=0, seen=None):
     return _made(numpy.dtype, fields)
 
 
+def _new_array(dtype, shape, order):
+    """An array with memory for as many bytes as its segment has."""
+    import numpy
+
+    # `numpy.empty` takes texts of length 0 for texts of length 1.
+    made = _made(numpy.ndarray, shape, dtype, order=order)
+    if made.nbytes != length(dtype, shape):
+        raise ValueError("numpy makes an array of another size than its description")
+    return made
+
+
 def _made(make, *args, **kwargs):
     """An object that numpy makes of a peer's description; a ValueError for what it refuses."""
     try:
@@ -254,6 +263,10 @@ def _array(group):
     import numpy
 
     data, mask, fill = group
-    made = _made(numpy.ma.MaskedArray, data, mask=mask, copy=False)
-    made.set_fill_value(fill[()])
+    try:
+        made = numpy.ma.MaskedArray(data, mask=mask, copy=False)
+        made.set_fill_value(fill[()])
+    except Exception as error:
+        # numpy's `MaskError` is no ValueError.
+        raise ValueError("numpy refuses an array: {}".format(error)) from None
     return made

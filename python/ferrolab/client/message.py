@@ -55,9 +55,10 @@ def header(kind, serializer, flags, seq, size):
 
 def with_deadline(head, seconds):
     """A header with the annotation that its call is not to begin after so many seconds."""
-    micros = int((seconds - min(seconds * _EARLIER_SHARE, _EARLIER_SECONDS)) * 1e6)
     # Nine thousand years are enough for a number of 8 bytes.
-    note = _DEADLINE.pack(b"DLIN", 8, min(micros, 1 << 58))
+    seconds = min(seconds, 2.8e11)
+    micros = int((seconds - min(seconds * _EARLIER_SHARE, _EARLIER_SECONDS)) * 1e6)
+    note = _DEADLINE.pack(b"DLIN", 8, micros)
     return head[:16] + _DEADLINE_BYTES + head[20:] + note
 
 

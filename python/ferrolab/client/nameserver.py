@@ -162,13 +162,17 @@ class Names:
 
     def lab_rows(self):
         """The other labs that the nameserver's lab names; none that a stock nameserver does."""
-        remote = RemoteObject(URI("PYRO:{}@{}".format(LAB, self._uri.location)), self._settings)
-        try:
-            listing = remote.call("listing", (), None, 0, self._settings.connect_timeout)
-        finally:
-            remote.pool.close()
+        listing = self._ask(self._listing)
         rows = listing.get("labs") if isinstance(listing, dict) else None
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+    def _listing(self, uri):
+        """What the lab of the nameserver at this URI shows."""
+        remote = RemoteObject(URI("PYRO:{}@{}".format(LAB, uri.location)), self._settings)
+        try:
+            return remote.call("listing", (), None, 0, self._settings.connect_timeout)
+        finally:
+            remote.pool.close()
 
     def history(self):
         """Nothing: a history of values is not in a nameserver."""

@@ -81,6 +81,8 @@ class RemoteObject:
             pool = self.pool
             connection = None
             try:
+                if again and deadline is not None:
+                    left = time_left(deadline)
                 connection = pool.acquire(left)
                 if deadline is not None:
                     left = time_left(deadline)

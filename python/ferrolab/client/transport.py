@@ -14,6 +14,8 @@ from time import monotonic
 
 from .errors import NOT_STARTED, CommunicationError, TimeoutError
 
+# Most milliseconds of one `poll`: a C int.
+_MOST_POLL_MS = 0x7FFFFFFF
 # Seconds until a vanished server is noticed: idle before the first probe, between probes, probes.
 _KEEPALIVE = (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 2), ("TCP_KEEPCNT", 3))
 # Milliseconds after which unacknowledged data ends a connection.
@@ -188,8 +190,11 @@ class Clock:
         if poll is None:
             self._armed = left
             self._sock.settimeout(left)
-        elif not poll.poll(left * 1000):
-            raise TimeIsUp
+            return
+        while not poll.poll(min(left * 1000, _MOST_POLL_MS)):
+            left = deadline - monotonic()
+            if left <= 0:
+                raise TimeIsUp
 
 
 def is_closed(sock):

@@ -159,7 +159,7 @@ class Reader:
             done += count
         try:
             return incoming_arrays.loads(whole, marshal.loads, False)
-        except ValueError as error:
+        except Exception as error:
             raise Unreadable(str(error)) from error
 
 

@@ -29,6 +29,8 @@ const TTL_SECONDS: u32 = 60;
 const RENEWAL_SECONDS: f64 = 30.0;
 /// Timeout of a daemon's answer, in addition to the wait for a lock.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for one look at a lock: a host that does not answer must not delay the others'.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the safe state of one service is waited for.
 const SAFE_STATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Interval of looks whether a safe state is reached.
@@ -166,7 +168,15 @@ async fn look_after(locks: &mut [SessionLock]) {
     loop {
         beat.tick().await;
         for lock in &mut *locks {
-            if !lock.is_over() && !lock.renew().await && !lock.was_given_up().await {
+            if lock.is_over() {
+                continue;
+            }
+            let Ok(is_ours) = tokio::time::timeout(LOOK_TIMEOUT, lock.renew()).await else {
+                // The request's connection was dropped with it.
+                lock.is_cut = true;
+                continue;
+            };
+            if !is_ours && !lock.was_given_up().await {
                 lock.tell_loss();
             }
         }

@@ -15,6 +15,8 @@ const UNAUTHENTICATED: i64 = 16;
 const NO_USER: &str = "user name is empty";
 const WRONG_LOGIN: &str = "authentication failed";
 const BAD_TOKEN: &str = "invalid auth token";
+/// A token from before a change of etcd's users.
+const OLD_TOKEN: [&str; 2] = ["revision of auth store is old", "revision in header is old"];
 const LEASE_LOST: &str = "lease not found";
 const COMPACTED: &str = "has been compacted";
 
@@ -118,7 +120,7 @@ pub(super) fn refusal_of(error: &Value, at: &str) -> Refusal {
     let words = words.or_else(|| error.as_str()).unwrap_or("no reason is given").to_owned();
     let told = format!("etcd at {at} says: {words}");
     let has = |part: &str| words.contains(part);
-    if code == UNAUTHENTICATED || has(BAD_TOKEN) || has(NO_USER) {
+    if code == UNAUTHENTICATED || has(BAD_TOKEN) || has(NO_USER) || OLD_TOKEN.into_iter().any(has) {
         return Refusal::Login(told);
     }
     Refusal::Other(match code {

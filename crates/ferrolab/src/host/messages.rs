@@ -136,10 +136,12 @@ impl Orders<'_> {
                 if let Some(alarms) = self.alarms {
                     alarms.change(&part.services).await;
                 }
+                let mut failed = Vec::new();
                 for spec in workers {
-                    self.restart(spec, "was restarted with its new configuration").await?;
+                    let done = self.restart(spec, "was restarted with its new configuration").await;
+                    failed.extend(done.err());
                 }
-                Ok(())
+                if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
             }
         }
     }

@@ -81,6 +81,12 @@ fn with_changes_in_place(old: &Service, new: &Service, has_alarms: bool) -> Serv
         ..old.clone()
     };
     if is_native {
+        let mut of_any = of_any;
+        for member in &mut of_any.members {
+            if let Some(new) = new.members.iter().find(|new| new.name == member.name) {
+                member.role.clone_from(&new.role);
+            }
+        }
         return of_any;
     }
     let with_facts = |member| with_facts_in_place(old, member, has_alarms);
@@ -111,6 +117,8 @@ fn with_facts_in_place(old: &Service, new: Member, has_alarms: bool) -> Member {
         deadband: new.deadband,
         call_timeout: new.call_timeout,
         private: new.private,
+        // The rules of access take it up.
+        role: new.role,
         alarms: if has_alarms { new.alarms } else { known.alarms.clone() },
         ..known
     }

@@ -62,17 +62,23 @@ pub(super) async fn lines(
     };
     let most = count(wanted.lines);
     let file = shared.log_file.clone();
-    let lines = read(&shared, move || last_lines(&file, &filter, most)).await?;
-    let mut json = json!({ "lines": lines });
-    visibility.limit_json(&mut json);
-    Ok(Json(json))
+    let lines = read(&shared, move || last_lines(&file, &filter, &visibility, most)).await?;
+    Ok(Json(json!({ "lines": lines })))
 }
 
-fn last_lines(file: &Path, filter: &Filter, most: usize) -> io::Result<Vec<JsonValue>> {
+fn last_lines(
+    file: &Path,
+    filter: &Filter,
+    visibility: &Visibility,
+    most: usize,
+) -> io::Result<Vec<JsonValue>> {
     let mut last = VecDeque::new();
     log::snapshot(file)?.read(Place::default(), |line| {
         if filter.wants(&line) {
-            last.push_back(line.with_unix_time());
+            let line = line.with_unix_time();
+            if visibility.shows_line(line["service"].as_str().unwrap_or_default()) {
+                last.push_back(line);
+            }
             if last.len() > most {
                 last.pop_front();
             }
@@ -120,14 +126,14 @@ pub(super) async fn call_history(
                 || wanted.service.as_ref().is_none_or(|service| *service == line.service)
                     && wanted.caller.as_ref().is_none_or(|caller| line.is_by(caller))
                     && (!wanted.errors || line.is_error());
-            is_meant && since.is_none_or(|since| line.time >= since)
+            is_meant
+                && since.is_none_or(|since| line.time >= since)
+                && visibility.shows_line(&line.service)
         })
     });
     let lines = lines.await?;
     let lines: Vec<_> = lines.iter().map(|line| timed(line, line.time)).collect();
-    let mut json = json!({ "lines": lines });
-    visibility.limit_json(&mut json);
-    Ok(Json(json))
+    Ok(Json(json!({ "lines": lines })))
 }
 
 /// `GET /api/locks`: who has which lock, who waits, and the lock log.
@@ -144,6 +150,7 @@ pub(super) async fn locks(
     lines.retain(|line| {
         service.as_ref().is_none_or(|service| *service == line.service)
             && since.is_none_or(|since| line.time >= since)
+            && visibility.shows_line(&line.service)
     });
     let lines = lines.split_off(lines.len().saturating_sub(most));
     let lines: Vec<_> = lines.iter().map(|line| timed(line, line.time)).collect();

@@ -201,6 +201,12 @@ impl Sessions {
         sessions.remove(&session.secret);
     }
 
+    /// Whether a session has not been ended.
+    pub(super) fn has(&self, session: &BrowserSession) -> bool {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.contains_key(&session.secret)
+    }
+
     /// The header that tells a browser its cookie.
     pub(super) fn cookie(&self, session: &BrowserSession, transport: Transport) -> String {
         let name = self.cookie_name(transport);

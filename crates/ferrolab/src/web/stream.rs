@@ -104,7 +104,8 @@ async fn feed(
         }
         let is_behind = position != Some(ring.last());
         if Instant::now() >= beat {
-            if !is_good(&shared, &session) {
+            let is_logged_out = session.login_token().is_some() && !shared.sessions.has(&session);
+            if is_logged_out || !is_good(&shared, &session) {
                 return;
             }
             let now = unix_seconds(Timestamp::now());

@@ -89,6 +89,11 @@ impl Visibility {
         self.may(service, "", AccessKind::Describe)
     }
 
+    /// Whether it may see a line of a log: of a service, or of the lab itself for "".
+    pub(super) fn shows_line(&self, service: &str) -> bool {
+        if service.is_empty() { self.shows_lab() } else { self.shows_service(service) }
+    }
+
     /// Whether it may see a value: of a member, or a part of its value.
     pub(super) fn shows_value(&self, service: &str, member: &str) -> bool {
         self.may(service, property(member), AccessKind::Read)
@@ -156,10 +161,7 @@ impl Visibility {
                     rows.retain(|row| self.shows_value(text(row, "service"), text(row, "member")));
                 }
                 ("calls" | "ended" | "alarms" | "lines", Json::Array(rows)) => {
-                    rows.retain(|row| match text(row, "service") {
-                        "" => self.shows_lab(),
-                        service => self.shows_service(service),
-                    });
+                    rows.retain(|row| self.shows_line(text(row, "service")));
                 }
                 ("locks", Json::Object(locks)) => {
                     locks.retain(|service, _| self.shows_service(service));

@@ -125,8 +125,12 @@ pub(crate) fn renew(
         let names = store.read();
         for wanted in wanted {
             let known = names.get(&wanted.name).map(|known| &**known);
+            // A host may renew what stands there: that changes nothing. A write is checked later.
+            let is_renewal = wanted.host.is_some()
+                && known.is_some_and(|it| *it.uri == *wanted.uri && it.host == wanted.host);
             // A name that points elsewhere is not changed by the call, or is checked then.
-            if known.is_none_or(|known| *known.uri == *wanted.uri)
+            if !is_renewal
+                && known.is_none_or(|known| *known.uri == *wanted.uri)
                 && let Err(error) = client.check(&wanted.name, known, Some(&wanted.uri))
             {
                 conflicts.push(Conflict::refused(wanted.name, None, error));

@@ -23,6 +23,8 @@ use crate::value_text::beginning;
 
 /// Bytes of a member's name in a refusal: it has come from the client.
 const MAX_MEMBER_BYTES: usize = 80;
+/// Bytes of an object's name in a refusal: those of a nameserver come from the client.
+const MAX_OBJECT_BYTES: usize = 1024;
 
 /// An event of access: a refusal, or an act that needs the role `admin`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -228,7 +230,7 @@ impl AccessGate {
         let identity = session.identity();
         let (who, is_anonymous) = (&*identity.name, identity.known().is_none());
         let member = beginning(member, MAX_MEMBER_BYTES);
-        let object = id;
+        let object = beginning(id, MAX_OBJECT_BYTES);
         let refusal = AccessRefusal { who, is_anonymous, object, member, kind, decision };
         let exception = refusal.exception();
         self.refused.fetch_add(1, Ordering::Relaxed);
@@ -269,7 +271,7 @@ impl AccessGate {
         log(&AccessEvent {
             who: Arc::clone(&session.identity().name),
             from: session.peer.to_string(),
-            object: id.to_owned(),
+            object: beginning(id, MAX_OBJECT_BYTES).to_owned(),
             member: member.to_owned(),
             kind,
             refused,

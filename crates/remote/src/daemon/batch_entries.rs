@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use wire::exception::Exception;
+use wire::message::Annotations;
 use wire::value::Value;
 
-use crate::batch;
+use crate::batch::{self, Results};
 use crate::daemon::catch_panic::{self, CallName};
-use crate::object::{Context, MethodCall, Object, Operation, Request};
+use crate::object::{Context, MethodCall, Object, Operation, Reply, Request};
 use crate::session::Session;
 
 /// An object with the session whose batch it carries out.
@@ -18,11 +19,13 @@ pub(crate) struct BatchEntries<'a> {
     session: &'a Arc<Session>,
     /// The instance for the batch; made for the first entry that runs, not before.
     instance: Option<Arc<dyn Object>>,
+    /// Annotations that the entries have set for the answer; the last one of a key counts.
+    annotations: Annotations,
 }
 
 impl<'a> BatchEntries<'a> {
     pub(crate) fn new(id: &'a str, object: &'a Arc<dyn Object>, session: &'a Arc<Session>) -> Self {
-        BatchEntries { id, object, session, instance: None }
+        BatchEntries { id, object, session, instance: None, annotations: Annotations::new() }
     }
 
     /// The instance for an entry.
@@ -46,7 +49,7 @@ impl<'a> BatchEntries<'a> {
 
     /// Carries out one entry.
     pub(crate) async fn call(
-        &self,
+        &mut self,
         instance: &Arc<dyn Object>,
         call: MethodCall,
         context: Context,
@@ -54,7 +57,18 @@ impl<'a> BatchEntries<'a> {
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
         let name = CallName { object: self.id, member: &method };
-        let result = catch_panic::call_object(name, instance, self.session, request).await;
+        let mut result = catch_panic::call_object(name, instance, self.session, request).await;
+        if let Ok(reply) = &mut result {
+            for (key, data) in std::mem::take(&mut reply.annotations) {
+                self.annotations.retain(|(known, _)| *known != key);
+                self.annotations.push((key, data));
+            }
+        }
         batch::entry(&method, result)
+    }
+
+    /// The answer to the batch.
+    pub(crate) fn into_reply(self, results: Results) -> Reply {
+        Reply { annotations: self.annotations, ..Reply::from(results.into_list()) }
     }
 }

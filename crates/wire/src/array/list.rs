@@ -9,6 +9,8 @@ use crate::value::Value;
 const MAX_VALUES_PER_BYTE: usize = 4;
 /// Lists and elements beyond that.
 const MAX_EMPTY_VALUES: usize = 1 << 16;
+/// Most lists and elements of a list of lists: 512 MiB of values.
+const MAX_LIST_VALUES: usize = 1 << 24;
 
 impl Array {
     /// The array as a list of lists, or as a plain value where it has no dimensions. Masked
@@ -17,26 +19,32 @@ impl Array {
     /// # Errors
     /// Elements that have no plain form.
     pub fn to_list(&self) -> Result<Value, &'static str> {
-        if self.value_count() > MAX_VALUES_PER_BYTE * self.data().len() + MAX_EMPTY_VALUES {
-            return Err("an array with so many empty elements or dimensions has no form as a list");
-        }
+        self.check_list_form()?;
         let strides = self.strides();
         self.nested(0, 0, 0, &strides)
     }
 
-    /// The number of lists and elements in the list of lists.
-    fn value_count(&self) -> usize {
-        let (mut values, mut of_dimension) = (1usize, 1usize);
-        for length in self.shape() {
-            of_dimension = of_dimension.saturating_mul(*length);
-            values = values.saturating_add(of_dimension);
+    /// Checks that the list of lists, with the values inside its elements, is not too large.
+    fn check_list_form(&self) -> Result<(), &'static str> {
+        let values = value_count(self.shape(), self.dtype().value_count());
+        let of_bytes = self.data().len().saturating_mul(MAX_VALUES_PER_BYTE);
+        if values > of_bytes.saturating_add(MAX_EMPTY_VALUES) {
+            return Err("an array with so many empty elements or dimensions has no form as a list");
         }
-        values
+        if values > MAX_LIST_VALUES {
+            return Err("an array of so many elements has no form as a list");
+        }
+        Ok(())
     }
 
     /// The elements as plain data, in the order of memory, masked ones included.
     pub fn elements(&self) -> impl Iterator<Item = Result<Value, &'static str>> {
-        self.data().chunks(self.dtype().item_bytes().max(1)).map(|bytes| self.dtype().item(bytes))
+        let of_one = self.dtype().value_count();
+        let most = self.dtype().item_bytes().saturating_mul(MAX_VALUES_PER_BYTE);
+        let refused = (of_one > most.saturating_add(MAX_VALUES_PER_BYTE))
+            .then_some(Err("an array with so many empty elements cannot be checked"));
+        let chunks = self.data().chunks(self.dtype().item_bytes().max(1));
+        refused.into_iter().chain(chunks.map(|bytes| self.dtype().item(bytes)))
     }
 
     /// The distance in elements between neighbours in each dimension: of the data, of the mask.
@@ -101,6 +109,16 @@ impl Array {
     }
 }
 
+/// The number of lists and values in a list of lists whose elements have so many each.
+fn value_count(shape: &[usize], of_element: usize) -> usize {
+    let (mut values, mut of_dimension) = (1usize, 1usize);
+    for length in shape {
+        of_dimension = of_dimension.saturating_mul(*length);
+        values = values.saturating_add(of_dimension);
+    }
+    values.saturating_add(of_dimension.saturating_mul(of_element.saturating_sub(1)))
+}
+
 fn strides_of(shape: &[usize], order: ArrayOrder) -> Vec<usize> {
     let mut strides = vec![0; shape.len()];
     let mut step = 1usize;
@@ -123,6 +141,18 @@ impl DType {
                 (text.get(1..) == T::DTYPE.get(1..)).then_some(*is_big_endian)
             }
             _ => None,
+        }
+    }
+
+    /// The number of values in an element as plain data.
+    fn value_count(&self) -> usize {
+        match &self.form {
+            DTypeForm::Simple { .. } => 1,
+            DTypeForm::Fields(fields) => {
+                let counts = fields.iter().map(|field| field.dtype.value_count());
+                counts.fold(1, usize::saturating_add)
+            }
+            DTypeForm::Repeated(dtype, shape) => value_count(shape, dtype.value_count()),
         }
     }
 

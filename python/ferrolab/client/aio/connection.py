@@ -173,9 +173,10 @@ class AioConnection(asyncio.Protocol):
             raise ProtocolError("the server sent an answer that nobody asked for")
         if self._head is None:
             self._head = message.read_header(data, self._kind, self.seq, self._limit)
-            self._total = self._whole_size()
         kind, flags, number, notes, _ = self._head
-        if len(data) < self._whole_size() and number == arrays.SERIALIZER:
+        # Not that of a beginning, which `_begin_arrays` has waited for.
+        self._total = self._whole_size()
+        if len(data) < self._total and number == arrays.SERIALIZER:
             if not flags & message.COMPRESSED:
                 self._begin_arrays(data)
                 return

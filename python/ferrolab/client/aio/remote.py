@@ -94,6 +94,8 @@ class AioRemote:
         left = timeout
         while True:
             pool = self.pool
+            if again and deadline is not None:
+                left = time_left(deadline)
             connection = await pool.acquire(left)
             taken = False
             try:

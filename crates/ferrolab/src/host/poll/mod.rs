@@ -144,7 +144,9 @@ impl Polls {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         // Other objects, which drivers register, have no members in the configuration.
-        let Some((service, is_native)) = services.iter().find(is_of) else { return object };
+        // The longest name: a service may be called like another one with a dot after it.
+        let owner = services.iter().filter(is_of).max_by_key(|(service, _)| service.len());
+        let Some((service, is_native)) = owner else { return object };
         let new = || PolledObject::new(service, *is_native, &self.feed);
         let polled = objects.entry(id.to_owned()).or_insert_with(new);
         observed(object, &polled.observation)

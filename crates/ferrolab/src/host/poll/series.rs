@@ -83,14 +83,12 @@ impl MemberSeries {
     pub(super) fn change(&mut self, member: &Member, now: Moment, feed: &Feed) {
         self.unit = member.value.unit.as_deref().map(Arc::from);
         self.keep = member.keep.map(|keep| keep.as_secs_f64());
-        self.poll = member.poll.map(|poll| poll.as_secs_f64());
         self.deadband = member.deadband;
-        if self.period.is_some() != member.poll.is_some() {
-            // It was not to be read until now.
-            self.updated = now.instant;
+        let poll = member.poll.map(|poll| poll.as_secs_f64());
+        if self.poll != poll {
+            // It is read within the new period from now on; else a slow one stays slowed down.
+            (self.poll, self.period, self.updated) = (poll, member.poll, now.instant);
         }
-        // A slow one is slowed down again.
-        self.period = member.poll;
         for series in self.all() {
             feed.set_facts(self.row(series, now.wall));
         }
@@ -104,6 +102,8 @@ impl MemberSeries {
         for series in self.all() {
             feed.remove_series(&self.service, &series.name);
         }
+        // One that comes back begins anew.
+        (self.poll, self.period) = (None, None);
     }
 
     /// A driver has returned this value, to the daemon or to a client.

@@ -83,7 +83,11 @@ impl Feed {
         loop {
             let next = match timeout(SILENCE, changes.next()).await {
                 Ok(next) => next,
-                Err(_) => Err(RegistryError::Away("its watch has fallen silent".into())),
+                Err(_) => {
+                    // A registry that was restored from a backup counts from an earlier revision.
+                    *shown = None;
+                    Err(RegistryError::Away("its watch has fallen silent".into()))
+                }
             };
             let changed = match next {
                 Ok(changed) => changed,

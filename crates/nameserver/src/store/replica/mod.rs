@@ -283,6 +283,20 @@ impl Keeper {
             let (own, shared): (Vec<_>, Vec<_>) =
                 steps.into_iter().partition(|step| *step.name == *NAMESERVER_NAME);
             drop(own);
+            // The owner of a name stays its owner while its host is hidden.
+            let taken = shared.iter().find_map(|step| {
+                let owner = self.records.hidden_owner(&step.name)?;
+                let new = step.after.as_ref().and_then(|after| after.owner.as_deref());
+                (new != Some(&*owner)).then(|| (Arc::clone(&step.name), owner))
+            });
+            if let Some((name, owner)) = taken {
+                undo(&mut index, shared);
+                // The caller may be gone.
+                let _ = reply.send(Err(Exception::naming_error(format!(
+                    "the name {name} belongs to {owner}, whose host is away"
+                ))));
+                continue;
+            }
             let revision_of = |name: &str| self.records.revision_of(name);
             match &refused {
                 Some(refused) if !shared.is_empty() => {

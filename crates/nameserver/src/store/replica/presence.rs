@@ -74,7 +74,8 @@ impl Presence {
                 }
             }
             let mut outcome = Ok(());
-            if Instant::now() >= beat {
+            let is_beat = Instant::now() >= beat;
+            if is_beat {
                 outcome = self.renew().await;
                 is_well = outcome.is_ok();
                 beat = Instant::now() + if is_well { BEAT } else { RETRY };
@@ -87,9 +88,10 @@ impl Presence {
                         return;
                     }
                 }
-                outcome = outcome.and(self.write().await);
+                outcome = outcome.and(self.write(beat).await);
             }
-            if !self.tell(outcome).await {
+            // Between two beats the registry was not asked, or had nothing to do.
+            if (is_beat || outcome.is_err()) && !self.tell(outcome).await {
                 return;
             }
         }
@@ -122,13 +124,17 @@ impl Presence {
         Ok(())
     }
 
-    /// Writes the hosts that have come, and removes those that have gone.
-    async fn write(&mut self) -> Result<(), RegistryError> {
+    /// Writes the hosts that have come, and removes those that have gone. Those that are left at
+    /// `until` wait for the next call: the lease comes first.
+    async fn write(&mut self, until: Instant) -> Result<(), RegistryError> {
         let key = |host: &str| format!("{HOSTS}{host}/{}", self.replica);
         let come = self.live.difference(&self.written).map(|host| (Arc::clone(host), true));
         let gone = self.written.difference(&self.live).map(|host| (Arc::clone(host), false));
         let changed: Vec<(Arc<str>, bool)> = come.chain(gone).collect();
         for changed in changed.chunks(MAX_WRITES) {
+            if Instant::now() >= until {
+                break;
+            }
             let write = |(host, is_there): &(Arc<str>, bool)| match is_there {
                 true => self.announcement(key(host)),
                 false => Write { key: key(host), value: None, expected: None },
@@ -150,9 +156,11 @@ impl Presence {
     }
 
     async fn put(&self, writes: Vec<Write>) -> Result<(), RegistryError> {
-        match self.registry.commit(writes, self.lease).await {
-            Ok(Commit::Kept(_) | Commit::Conflict) => Ok(()),
-            Err(error) => Err(error),
+        // A write that takes longer must not delay the next renewal of the lease.
+        match timeout(BEAT, self.registry.commit(writes, self.lease)).await {
+            Ok(Ok(Commit::Kept(_) | Commit::Conflict)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(RegistryError::Away("no answer to a host's announcement".into())),
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct Records {
     doubtful: HashSet<Arc<str>>,
     /// Addresses of all replicas, by their ids.
     replicas: BTreeMap<String, String>,
+    /// The highest revision that the registry has shown.
+    seen: i64,
 }
 
 struct Record {
@@ -49,6 +51,12 @@ impl Records {
     /// The revision that a name has; 0 for one that does not exist.
     pub(super) fn revision_of(&self, name: &str) -> i64 {
         self.names.get(name).map_or(0, |record| record.revision)
+    }
+
+    /// The owner of a name that is hidden with its host, if somebody owns it.
+    pub(super) fn hidden_owner(&self, name: &str) -> Option<Arc<str>> {
+        let record = self.names.get(name)?;
+        if self.shows(&record.entry) { None } else { record.entry.owner.clone() }
     }
 
     /// Whether a name has exactly this entry, or none.
@@ -83,6 +91,12 @@ impl Records {
     /// Takes in everything, in place of what was known.
     pub(super) fn load(&mut self, snapshot: Snapshot) -> Vec<Shown> {
         let mut shown = Vec::new();
+        if snapshot.revision < self.seen {
+            // Restored from a backup: the known revisions mean nothing any more.
+            self.names.values_mut().for_each(|record| record.revision = 0);
+            self.removed.clear();
+        }
+        self.seen = snapshot.revision;
         self.removed.retain(|_, revision| *revision > snapshot.revision);
         let present = std::mem::take(&mut self.present);
         self.replicas.clear();
@@ -118,6 +132,7 @@ impl Records {
     /// Takes in a change that the watch has shown.
     pub(super) fn change(&mut self, changed: KeyValue) -> Vec<Shown> {
         let KeyValue { key, value, revision } = changed;
+        self.seen = self.seen.max(revision);
         match Key::parse(&key) {
             Key::Name(name) => self.change_name(name, value, revision).into_iter().collect(),
             Key::Host { host, replica } if replica != self.own => {

@@ -77,8 +77,9 @@ pub(super) fn identify(
         None => None,
         Some(certificate) => by_certificate(users, certificate)?,
     };
+    let acts_for_user = users::acts_for_user(&data);
     let by_token = match token {
-        Some(_) if by_certificate.is_some() => None,
+        Some(_) if by_certificate.is_some() && !acts_for_user => None,
         Some(_) if !arrival.is_private() => return Err(TOKEN_IN_PLAIN.to_owned()),
         Some((users, token)) => {
             let credential = Credential::Token(TokenHash::of(token.as_bytes()));
@@ -95,7 +96,8 @@ pub(super) fn identify(
         None => None,
     };
     let handshake = if token.is_some() { users::without_token(data) } else { data };
-    let known = by_certificate.or(by_token);
+    let known =
+        if acts_for_user { by_token.or(by_certificate) } else { by_certificate.or(by_token) };
     let (identity, login) = known.unwrap_or_else(|| (by_system(arrival), None));
     Ok(KnownClient { identity, login, handshake })
 }

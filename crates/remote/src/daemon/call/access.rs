@@ -14,7 +14,7 @@ use crate::daemon::Shared;
 use crate::daemon::batch_entries::BatchEntries;
 use crate::daemon::catch_panic::{self, CallName};
 use crate::daemon::locks::methods;
-use crate::object::{Answer, CallResult, Context, MethodCall, Object, Operation, Reply, Request};
+use crate::object::{Answer, CallResult, Context, MethodCall, Object, Operation, Request};
 use crate::session::Session;
 
 /// Checks a request that has just come. The entries of a batch are checked when they are carried
@@ -66,11 +66,16 @@ pub(super) fn begin_batch_of_user(
         };
         let mut results = Results::default();
         let mut entries = BatchEntries::new(&id, &object, &session);
+        // As Pyro5, which looks a member up before it calls it: an unknown one ends all of it.
+        let members = object.metadata()?;
         for call in calls {
             let result = match check(&call.method) {
                 // Without a call there is no instance to be made.
                 Err(refused) if results.is_empty() => return Err(refused),
                 Err(refused) => Err(refused),
+                Ok(()) if !members.methods.contains(&call.method) => {
+                    return Err(Operation::Call(call).unexposed());
+                }
                 Ok(()) => {
                     let instance = entries.instance(&context)?;
                     entries.call(&instance, call, context.clone()).await
@@ -80,7 +85,7 @@ pub(super) fn begin_batch_of_user(
                 break;
             }
         }
-        Ok(Reply::from(results.into_list()))
+        Ok(entries.into_reply(results))
     }))
 }
 

@@ -75,6 +75,8 @@ pub(crate) async fn answer(
         return responder.exception(exception, "", "", out);
     }
     let (limits, memory) = (&shared.config.limits, &shared.admission.requests);
+    // Before the wait for memory, which is part of the call's time.
+    let deadline = Deadline::of(&frame.body.annotations);
     let decoded = match permit {
         // Without a future: most requests are small.
         None => decode::decode(&frame, serializer, limits).map(|it| (it, None)),
@@ -104,7 +106,6 @@ pub(crate) async fn answer(
         request_memory: request_memory.map(RequestMemory::new),
         answer_budget: (!is_oneway).then(|| Arc::clone(answers) as Arc<dyn AnswerBudget>),
     };
-    let deadline = Deadline::of(&frame.body.annotations);
     drop(frame);
     let call = match find_object(shared, caller, decoded, context) {
         Ok(call) => call,
