@@ -146,7 +146,7 @@ def test_an_array_beyond_the_daemons_limit(arrays):
     with ferrolab.Proxy(arrays.uri("t.hosted"), timeout=NEVER) as proxy:
         with pytest.raises(Exception, match="max_message_size|closed the connection|failed"):
             proxy.same(np.zeros(3_000_000))
-    # The daemon closes that connection, at a moment of its own.
+    # The daemon closes that connection, sooner or later.
     with ferrolab.Proxy(arrays.uri("t.hosted"), timeout=NEVER) as proxy:
         with pytest.raises(Exception, match="max_message_size"):
             proxy.frame(4096, 4096)

@@ -86,7 +86,7 @@ def dumps(value, copies_shared=False):
 
 def _references_of_local():
     made = []
-    # Two before Python 3.14, where an argument has a reference of its own; one since then.
+    # Two before Python 3.14, where an argument is counted too; one since then.
     return sys.getrefcount(made)
 
 
@@ -96,7 +96,7 @@ _OWN_REFERENCES = _references_of_local()
 def _is_shared(one):
     """Whether others refer to a marked array, or to the memory that it shows a part of."""
     if isinstance(one.array, sys.modules["numpy"].ma.MaskedArray):
-        # Its mask may be the driver's, whoever has the data.
+        # The driver may still have its mask, also where it has let go of the data.
         return True
     # The mark itself has a reference, and so has this call's argument.
     if sys.getrefcount(one.array) > 2:

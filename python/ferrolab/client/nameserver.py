@@ -167,7 +167,7 @@ class Names:
         return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
     def _listing(self, uri):
-        """What the lab of the nameserver at this URI shows."""
+        """The services, other labs and more that the nameserver at this URI shows of its lab."""
         remote = RemoteObject(URI("PYRO:{}@{}".format(LAB, uri.location)), self._settings)
         try:
             return remote.call("listing", (), None, 0, self._settings.connect_timeout)
