@@ -158,6 +158,8 @@ impl ServiceState {
                 "the result of {member} of service '{name}' cannot be sent: {error}"
             )),
             ExchangeError::Io(error) => {
+                // Another client that is let in meanwhile takes the reason back.
+                let refusal = run.refusal();
                 // A socket ends a moment before its process is known to have ended.
                 let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;
                 match run.fate() {
@@ -168,7 +170,7 @@ impl ServiceState {
                     None => Exception::daemon_error(format!(
                         "service '{name}': the connection to its Python worker was lost during \
                          {member}: {}",
-                        run.refusal().unwrap_or_else(|| error.to_string())
+                        run.refusal().or(refusal).unwrap_or_else(|| error.to_string())
                     )),
                 }
             }
