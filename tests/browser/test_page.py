@@ -238,9 +238,12 @@ def test_what_has_gone_is_said_and_heals_without_a_reload(tab, process):
             assert page.get_attribute("html", "data-connection") == "lost", "old values are grey"
             os.kill(pid, signal.SIGKILL)
         elif process == "daemon":
-            os.kill(lab.entry("daemons", "bench")["pid"], signal.SIGSTOP)
+            os.kill(lab.entry("daemons", "bench")["pid"], signal.SIGKILL)
+            # It would be back before the page has shown anything.
+            lab.run("stop", "daemon", "bench", "--force")
             card = page.locator("article", has_text="lab.supply")
             card.locator(".chip:not(.good)").first.wait_for()
+            lab.run("start", "daemon", "bench")
         else:
             os.kill(lab.supervisor(), signal.SIGKILL)
             page.get_by_text(re.compile("cannot be reached|supervisor does not answer")).wait_for()
