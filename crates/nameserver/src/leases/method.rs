@@ -114,11 +114,16 @@ pub(crate) fn renew(
     reached_at: Option<IpAddr>,
     (lab, client_of, log): (Option<&str>, impl FnOnce(bool) -> Client, &ChangeLog),
 ) -> Answer {
-    let (wanted, is_lab) = match parse(call, lab, store.hosts()) {
+    let (wanted, is_lab) = match parse(call, lab, store.hosts().is_some()) {
         Ok(parsed) => parsed,
         Err(exception) => return Answer::exception(exception),
     };
     let client = client_of(is_lab);
+    if let Some(hosts) = store.hosts()
+        && let Err(exception) = announce(hosts, store, &client, &wanted)
+    {
+        return Answer::exception(exception);
+    }
     let mut conflicts = Vec::new();
     let mut unwritten = Vec::new();
     {
@@ -126,8 +131,7 @@ pub(crate) fn renew(
         for wanted in wanted {
             let known = names.get(&wanted.name).map(|known| &**known);
             // A host may renew what stands there: that changes nothing. A write is checked later.
-            let is_renewal = wanted.host.is_some()
-                && known.is_some_and(|it| *it.uri == *wanted.uri && it.host == wanted.host);
+            let is_renewal = known.is_some_and(|known| wanted.is_as(known));
             // A name that points elsewhere is not changed by the call, or is checked then.
             if !is_renewal
                 && known.is_none_or(|known| *known.uri == *wanted.uri)
@@ -180,15 +184,44 @@ pub(crate) fn renew(
     }
 }
 
-/// The wanted names, and whether the caller has shown the lab's id.
+/// Notes that the host of these names lives.
+///
+/// # Errors
+/// The client may register none of them and the host has none of them, so that it has no part in
+/// the directory; or the nameserver does not reach the registry.
+fn announce(
+    hosts: &LiveHosts,
+    store: &Store,
+    client: &Client,
+    wanted: &[Wanted],
+) -> Result<(), Exception> {
+    let Some(host) = wanted.first().and_then(|wanted| wanted.host.as_deref()) else {
+        return Ok(());
+    };
+    let has_part = |wanted: &Wanted| {
+        client.may_register(&wanted.name)
+            || store.read().get(&wanted.name).is_some_and(|known| wanted.is_as(known))
+    };
+    if !wanted.iter().any(has_part) {
+        return Err(Exception::new(
+            "builtins.PermissionError",
+            "a host is announced with a name that it has or may register",
+        ));
+    }
+    let length = wanted.first().map_or(Duration::ZERO, |wanted| wanted.length);
+    hosts.renew(host, length).map(drop)
+}
+
+/// The wanted names, and whether the caller has shown the lab's id; `has_hosts`: in a shared
+/// directory.
 fn parse(
     call: MethodCall,
     lab: Option<&str>,
-    hosts: Option<&LiveHosts>,
+    has_hosts: bool,
 ) -> Result<(Vec<Wanted>, bool), Exception> {
-    let (host, [registrations, seconds, network, theirs]) = match hosts {
-        None => (None, SIGNATURE.bind(call)?),
-        Some(_) => {
+    let (host, [registrations, seconds, network, theirs]) = match has_hosts {
+        false => (None, SIGNATURE.bind(call)?),
+        true => {
             let [host, registrations, seconds, network, theirs] = HOST_SIGNATURE.bind(call)?;
             (host, [registrations, seconds, network, theirs])
         }
@@ -202,8 +235,8 @@ fn parse(
         ));
     }
     // All addresses of one host mean nothing at the other nameservers of a directory.
-    let is_everywhere = hosts.is_none()
-        && network.as_ref().and_then(Value::as_str) == Some(remote::network_stack());
+    let is_everywhere =
+        !has_hosts && network.as_ref().and_then(Value::as_str) == Some(remote::network_stack());
     let seconds = match seconds {
         Some(Value::Float(seconds)) => seconds,
         Some(Value::Int(seconds)) => seconds as f64,
@@ -226,10 +259,10 @@ fn parse(
             rows.len()
         )));
     }
-    let host = match (hosts, host) {
-        (None, _) => None,
-        (Some(hosts), Some(Value::Str(host))) => Some(hosts.renew(&host, length)?),
-        (Some(_), _) => return Err(Exception::type_error("the host must be a str")),
+    let host = match (has_hosts, host) {
+        (false, _) => None,
+        (true, Some(Value::Str(host))) => Some(Arc::<str>::from(host)),
+        (true, _) => return Err(Exception::type_error("the host must be a str")),
     };
     let wanted = rows.into_iter().map(|row| Wanted::parse(row, length, host.clone()));
     let wanted: Result<Vec<Wanted>, Exception> = match is_everywhere {
@@ -282,6 +315,11 @@ impl Wanted {
         };
         let (name, tags) = (name_of(Some(name))?, tags_of(Some(tags))?);
         Ok(Wanted { name, uri, tags, takeover, length, host })
+    }
+
+    /// Whether an entry has this address, and is of the same host of a shared directory.
+    fn is_as(&self, known: &Entry) -> bool {
+        self.host.is_some() && *known.uri == *self.uri && known.host == self.host
     }
 
     /// The same for a daemon that listens at all addresses of this host.

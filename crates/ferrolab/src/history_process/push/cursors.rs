@@ -26,12 +26,16 @@ pub(super) struct Cursors {
     path: PathBuf,
     /// By service and member.
     cursors: BTreeMap<(String, String), Cursor>,
+    /// Whether the target has ever taken a line.
+    pub(super) has_taken: bool,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct CursorFile {
     series: Vec<CursorRow>,
+    /// Absent in files of earlier versions, which were written after a line was taken.
+    has_taken: Option<bool>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -54,9 +58,10 @@ impl Cursors {
             Some(CursorFile::default())
         });
         let is_new = read.is_none();
-        let rows = read.unwrap_or_default().series.into_iter();
+        let CursorFile { series, has_taken } = read.unwrap_or_default();
+        let rows = series.into_iter();
         let cursors = rows.map(|row| ((row.service, row.member), row.cursor)).collect();
-        (Cursors { path, cursors }, is_new)
+        (Cursors { path, cursors, has_taken: has_taken.unwrap_or(!is_new) }, is_new)
     }
 
     pub(super) fn get(&self, key: &SeriesKey) -> Option<Cursor> {
@@ -74,7 +79,10 @@ impl Cursors {
             member: member.clone(),
             cursor: *cursor,
         };
-        let content = CursorFile { series: self.cursors.iter().map(row).collect() };
+        let content = CursorFile {
+            series: self.cursors.iter().map(row).collect(),
+            has_taken: Some(self.has_taken),
+        };
         let bytes = serde_json::to_vec(&content).unwrap_or_default();
         if let Err(error) = files::replace_private(&self.path, &bytes) {
             warn!(%error, "how far a target of `push` is, is not kept");

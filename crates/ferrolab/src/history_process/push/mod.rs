@@ -50,8 +50,6 @@ struct PushTarget {
     /// Series whose cursors were compared with the store since this process began.
     compared: HashSet<SeriesKey>,
     is_new: bool,
-    /// Whether it has taken a line since this process began.
-    has_taken: bool,
     /// Lines that it refused since this process began.
     refused: u64,
     /// The last refusal, and when it was.
@@ -117,7 +115,6 @@ impl PushTarget {
             cursors,
             compared: HashSet::new(),
             is_new,
-            has_taken: false,
             refused: 0,
             last_refusal: None,
         }
@@ -158,10 +155,9 @@ impl PushTarget {
         found.map_err(unreadable)?;
         let before = self.cursors.clone();
         let sent = self.send_from_cursors().await;
-        if let Some((_, refusal)) = self.last_refusal.take_if(|_| !self.has_taken) {
+        if let Some((_, refusal)) = self.last_refusal.take_if(|_| !self.cursors.has_taken) {
             // It is about the address or the database, not about the values: they wait.
             (self.cursors, self.refused) = (before, 0);
-            self.save().await;
             return Err(format!("it refuses every value: {refusal}"));
         }
         sent
@@ -182,7 +178,7 @@ impl PushTarget {
             }
             match self.post(&request).await {
                 Ok(()) => {
-                    self.has_taken = true;
+                    self.cursors.has_taken = true;
                     self.pass(&request).await;
                     size = (2 * size).min(MAX_LINES);
                 }
@@ -198,11 +194,13 @@ impl PushTarget {
                         return Err(format!("it refuses every value: {refusal}"));
                     }
                     self.refused += 1;
-                    let line = request.lines.first().map(|(line, ..)| line.trim_end());
-                    warn!(
-                        database = self.host,
-                        line, refusal, "a database refuses a value, which is left out"
-                    );
+                    if self.cursors.has_taken {
+                        let line = request.lines.first().map(|(line, ..)| line.trim_end());
+                        warn!(
+                            database = self.host,
+                            line, refusal, "a database refuses a value, which is left out"
+                        );
+                    }
                     self.last_refusal = Some((Instant::now(), refusal));
                     self.pass(&request).await;
                 }
@@ -228,7 +226,10 @@ impl PushTarget {
         for (_, key, cursor) in &request.lines {
             self.cursors.set(key, *cursor);
         }
-        self.save().await;
+        // A target that has taken nothing yet may get the same lines again.
+        if self.cursors.has_taken {
+            self.save().await;
+        }
     }
 
     async fn save(&self) {

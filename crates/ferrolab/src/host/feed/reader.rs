@@ -22,7 +22,6 @@ pub(crate) enum FeedNews {
     /// series as they stand. The events that follow may repeat some of it.
     Reset {
         /// Another one for each process of the daemon.
-        #[allow(dead_code, reason = "for the history")]
         epoch: String,
         series: Vec<SeriesRow>,
     },
