@@ -137,7 +137,7 @@ fn export(file: Option<&Path>, json: bool) -> Outcome {
         print!("{text}");
         return Ok(ExitCode::SUCCESS);
     };
-    files::replace_keeping_previous(file, text.as_bytes(), active_config::has_password)
+    files::replace_keeping_previous(file, text.as_bytes(), active_config::has_secret)
         .into_diagnostic()?;
     match json {
         true => print_json(&json!({ "file": file, "previous": previous(file) }))?,

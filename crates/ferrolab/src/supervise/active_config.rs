@@ -26,8 +26,9 @@ use crate::state_file;
 /// A configuration of nothing.
 const EMPTY: &[u8] = b"version: \"1.0\"\n";
 
-/// End of the settings' names whose values are passwords of keys.
-const PASSWORD: &[u8] = b"keypasswd";
+/// Ends of the names of settings whose values nobody else is to read: passwords of keys and of
+/// etcd's user, tokens and headers of `push` and `notify`.
+const SECRETS: [&[u8]; 4] = [b"keypasswd", b"password", b"token", b"headers"];
 
 /// How long a person waits for their turn to change the configuration.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -203,7 +204,7 @@ impl Turn {
             Ok(files::replace(&paths.config_origin(), &serde_json::to_vec(origins)?)?)
         };
         write(&Origins { current, next: Some((fingerprint_of(text), origin.clone())) })?;
-        files::replace_keeping_previous(&paths.config_file, text, has_password)?;
+        files::replace_keeping_previous(&paths.config_file, text, has_secret)?;
         write(&Origins { current: origin, next: None })
     }
 }
@@ -270,7 +271,7 @@ pub(crate) fn keep_good(paths: &Paths) -> Result<(), InstallError> {
     if parse("", text.as_bytes(), &folder, false).is_err() {
         return Ok(());
     }
-    if has_password(text.as_bytes()) {
+    if has_secret(text.as_bytes()) {
         files::close_to_others(&paths.config_file)?;
     }
     let good = serde_json::to_vec(&Good { origin, text })?;
@@ -359,8 +360,8 @@ pub(crate) fn fingerprint(paths: &Paths) -> Option<String> {
 }
 
 /// Whether a configuration has the password of a key, or may have: its file is for its owner only.
-pub(crate) fn has_password(text: &[u8]) -> bool {
-    text.windows(PASSWORD.len()).any(|window| window == PASSWORD)
+pub(crate) fn has_secret(text: &[u8]) -> bool {
+    SECRETS.iter().any(|name| text.windows(name.len()).any(|window| window == *name))
 }
 
 fn fingerprint_of(text: &[u8]) -> String {
