@@ -11,11 +11,7 @@ use std::sync::Arc;
 use remote::access::AccessKind;
 use remote::{AccessGate, Exception, Peer, Session};
 
-use crate::store::{Entry, NameRights};
-
-/// The owner of the names of a lab's own daemons; in a shared directory the lab's host follows. No
-/// user has a name with a space in it.
-const LAB: &str = "the lab";
+use crate::store::{Entry, LAB, NameRights};
 
 /// The client that makes a change.
 #[derive(Clone)]

@@ -295,7 +295,7 @@ class Connection:
                 self._clock.wait_readable(deadline)
             count = self.sock.recv_into(view[filled:])
             if not count:
-                raise self._closed_error(total)
+                raise self._closed_error()
             filled += count
 
     def _complete(self, data, total, deadline):
@@ -303,7 +303,7 @@ class Connection:
         buffer = bytearray(data)
         filled = len(buffer)
         if not filled:
-            raise self._closed_error(total)
+            raise self._closed_error()
         while filled < total:
             if filled == len(buffer):
                 buffer.extend(bytes(min(total - filled, max(filled, _FIRST_BYTES))))
@@ -312,7 +312,7 @@ class Connection:
             filled = len(buffer)
         return buffer
 
-    def _closed_error(self, total):
+    def _closed_error(self):
         return ConnectionClosedError(
             "{} closed the connection before its answer; the call may have run".format(self.uri)
         )

@@ -132,7 +132,7 @@ class Lab:
 
     def watch(self, service, member):
         """Samples of a member's live value, from its value now on. See `Watch`."""
-        return Watch(self._found, self._settings, service, member)
+        return Watch(self._directory.uri_of, self._settings, service, member)
 
     def history(self, service, member, since=None, until=None, points=None, at=None):
         """Recorded values of a member: every sample, or `points` parts at most. See `History`.
@@ -145,10 +145,6 @@ class Lab:
             self._directory.own_name(service), member, since, until, points
         )
         return history.read(where, self._settings, query)
-
-    def _found(self, name):
-        """The URI of a service, by its name or itself."""
-        return URI(name) if name.startswith("PYRO:") else self._directory.look_up(name)
 
     @property
     def aio(self):

@@ -8,6 +8,7 @@ import queue
 import ssl
 import threading
 
+from . import logins
 from .errors import CommunicationError, DaemonError, NamingError
 from .nameserver import NAMESERVER, Names
 from .uri import URI
@@ -96,6 +97,10 @@ class ManyLabs:
         else:
             answers.put((row["name"], dict(sorted(found.items())), None))
 
+    def uri_of(self, name):
+        """The URI of a service, by its name or itself."""
+        return URI(name) if name.startswith("PYRO:") else self.look_up(name)
+
     def _split(self, name):
         """The row of the lab that a name is in, or None, and the name there."""
         lab, mark, own = name.partition(MARK)
@@ -131,10 +136,17 @@ def _is_lab(row):
 
 
 def _context(row):
-    """TLS as the entry of a lab says; None where a login there says it."""
-    if not row.get("ssl_cacerts") and not row.get("ssl_clientcert"):
-        return None
-    context = ssl.create_default_context(cafile=row.get("ssl_cacerts"))
-    if row.get("ssl_clientcert"):
-        context.load_cert_chain(row["ssl_clientcert"], row.get("ssl_clientkey"))
-    return context
+    """TLS to a lab: with the files of its entry, else with those of a login there."""
+    authority, certificate = row.get("ssl_cacerts"), row.get("ssl_clientcert")
+    login = None if authority or certificate else logins.find(row["host"])
+    try:
+        if login is not None:
+            return login.context()
+        context = ssl.create_default_context(cafile=authority)
+        if certificate:
+            context.load_cert_chain(certificate, row.get("ssl_clientkey"))
+        return context
+    except (OSError, ValueError) as error:
+        raise CommunicationError(
+            "the files for TLS to the lab {} cannot be used: {}".format(row["name"], error)
+        ) from error

@@ -157,11 +157,6 @@ class Clock:
             self._reading.register(sock, select.POLLIN)
             self._writing.register(sock, select.POLLOUT)
 
-    @property
-    def is_pythons(self):
-        """Whether the socket itself has a timeout, which is to be set for each call."""
-        return self._reading is None
-
     def wait_readable(self, deadline):
         """Waits until there is something to receive; before a receive that has a deadline."""
         self._wait(self._reading, deadline)

@@ -146,7 +146,11 @@ class Reader:
         """The content of a frame with arrays, which keep the memory that it is received into."""
         if size >= WORTH_RETURNING:
             self.had_huge = True
-        whole = incoming_arrays.buffer(size)
+        try:
+            whole = incoming_arrays.buffer(size)
+        except Exception:
+            # A numpy that cannot be imported: it is told when the frame has been read.
+            whole = memoryview(bytearray(size))
         done = min(self._end - start, size)
         whole[:done] = self._view[start : start + done]
         self._start = start + done

@@ -176,7 +176,11 @@ async fn look_after(locks: &mut [SessionLock]) {
                 lock.is_cut = true;
                 continue;
             };
-            if !is_ours && !lock.was_given_up().await {
+            if is_ours {
+                continue;
+            }
+            let given_up = tokio::time::timeout(LOOK_TIMEOUT, lock.was_given_up()).await;
+            if !given_up.unwrap_or(false) {
                 lock.tell_loss();
             }
         }

@@ -237,7 +237,8 @@ impl Members {
                 found.map(|index| state.idle.swap_remove(index).1)
             };
             let Some(mut connection) = kept else { break };
-            if connection.requests.ready().await.is_ok() {
+            // The request before may still be on its way to a server that has answered early.
+            if matches!(timeout(CONNECTING, connection.requests.ready()).await, Ok(Ok(()))) {
                 return Ok(connection);
             }
         }

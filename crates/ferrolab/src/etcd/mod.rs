@@ -122,6 +122,7 @@ impl EtcdRegistry {
         let mut snapshot = Snapshot::default();
         let mut request = range(&self.prefix);
         request["limit"] = PAGE.to_string().into();
+        let mut before = None;
         loop {
             let answer: RangeAnswer = self.ask("/v3/kv/range", &request, LOADING).await?;
             if snapshot.revision == 0 {
@@ -135,10 +136,13 @@ impl EtcdRegistry {
                 Some(KeyValue { key, value: Some(kv.value), revision: kv.mod_revision })
             };
             snapshot.keys.extend(answer.kvs.into_iter().filter_map(key_value));
-            match last {
-                Some(last) if answer.more => request["key"] = encode(&format!("{last}\0")).into(),
-                _ => return Ok(snapshot),
+            let Some(last) = last.filter(|_| answer.more) else { return Ok(snapshot) };
+            if before.as_ref().is_some_and(|before| last <= *before) {
+                // It would go on for ever.
+                return Err(connection::not_etcd("the cluster"));
             }
+            request["key"] = encode(&format!("{last}\0")).into();
+            before = Some(last);
         }
     }
 

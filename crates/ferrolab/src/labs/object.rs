@@ -19,6 +19,7 @@ use super::data::to_value;
 use super::source::{LabCopy, LabSource, LabValues};
 use super::visible::visible;
 use crate::daemon_keys::DaemonKeys;
+use crate::host::feed::event::property;
 use crate::supervise::control::Listing;
 
 /// The object's id. No directory names it.
@@ -43,9 +44,7 @@ impl LabObject {
 
     async fn listing(self, session: Arc<Session>) -> Result<Reply, Exception> {
         let listing = self.lab.listing().await.map_err(unreadable)?;
-        let may = |id: &str, member: &str, kind| {
-            !self.access.is_on() || self.access.may(&session, id, member, kind)
-        };
+        let may = |id: &str, member: &str, kind| self.access.may(&session, id, member, kind);
         let mut seen = visible(
             &listing,
             |name| may(name, "", AccessKind::Describe),
@@ -66,12 +65,10 @@ impl LabObject {
         let LabValues { series, away } = &*values;
         let seen = series.iter().filter(|row| {
             let member = property(&row.sample.member);
-            !self.access.is_on()
-                || self.access.may(&session, &row.service, member, AccessKind::Read)
+            self.access.may(&session, &row.service, member, AccessKind::Read)
         });
-        let away = away.iter().filter(|(daemon, _)| {
-            !self.access.is_on() || self.access.may(&session, daemon, "", AccessKind::Describe)
-        });
+        let is_seen = |daemon: &str| self.access.may(&session, daemon, "", AccessKind::Describe);
+        let away = away.iter().filter(|(daemon, _)| is_seen(daemon));
         let mut reasons = Dict::new();
         for (daemon, reason) in away {
             reasons.insert(daemon.as_str(), reason.as_str());
@@ -117,9 +114,4 @@ impl Object for LabObject {
 
 fn unreadable(reason: String) -> Exception {
     Exception::new("builtins.ConnectionError", format!("this lab cannot be read now: {reason}"))
-}
-
-/// The property that a series is of, or of a part of its value.
-fn property(member: &str) -> &str {
-    member.split_once('.').map_or(member, |(property, _)| property)
 }

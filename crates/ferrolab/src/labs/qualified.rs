@@ -42,7 +42,7 @@ pub(crate) fn merge(all: &mut Listing, more: Listing) {
     all.services.extend(more.services);
     all.calls.extend(more.calls);
     all.alarms.extend(more.alarms);
-    all.alarms_watched += more.alarms_watched;
+    all.alarms_watched = all.alarms_watched.saturating_add(more.alarms_watched);
     all.troubles.extend(more.troubles);
     all.incidents.extend(more.incidents);
 }

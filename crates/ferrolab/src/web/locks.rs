@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::body::{read_object, text};
-use super::calls::{lockable, take_place};
+use super::calls::lockable;
 use super::held::{HeldLock, TTL};
 use super::problem::Problem;
 use super::proxies::proxy;
@@ -28,6 +28,8 @@ use super::visibility::Visibility;
 const MAX_WAIT: f64 = 240.0;
 /// Time between two looks at a held lock.
 const INTERVAL: Duration = Duration::from_secs(5);
+/// Sessions at once for which locks of an earlier process are looked for.
+pub(super) const TAKE_UPS: usize = 4;
 /// Time between two attempts to take a lock up, where the lab does not change.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -132,10 +134,11 @@ pub(super) async fn take_up(shared: Arc<Shared>, session: Arc<BrowserSession>) {
     let mut listings = shared.lab.listings();
     // Services that another has locked.
     let mut others = HashSet::new();
-    while Instant::now() < end && !shared.stopping.is_cancelled() {
+    // Anybody can make up a cookie: only a few sessions are looked after at once, and none that
+    // has made room for others.
+    while Instant::now() < end && !shared.stopping.is_cancelled() && shared.sessions.has(&session) {
         listings.mark_unchanged();
-        // Anybody can make up a cookie: looking for its locks takes a place like a call.
-        if let Ok(_place) = take_place(&shared) {
+        if let Ok(_place) = shared.take_ups.try_acquire() {
             take_up_listed(&shared, &session, &mut others).await;
         }
         let _ = timeout(AGAIN, listings.changed()).await;

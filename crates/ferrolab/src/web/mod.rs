@@ -146,6 +146,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         sessions: Sessions::new(port),
         results: Arc::default(),
         calls: Arc::new(Semaphore::new(calls::CALLS)),
+        take_ups: Semaphore::new(locks::TAKE_UPS),
         bodies: Arc::new(Semaphore::new(body::ALL_BODIES)),
         streams: Arc::new(Semaphore::new(stream::STREAMS)),
         stopping: stopping.clone(),

@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub(super) results: Arc<KeptResults>,
     /// Places for calls,
     pub(super) calls: Arc<Semaphore>,
+    /// for looks after the locks of an earlier process,
+    pub(super) take_ups: Semaphore,
     /// and bytes for the bodies of requests.
     pub(super) bodies: Arc<Semaphore>,
     /// Places for event streams.

@@ -128,7 +128,7 @@ impl Visibility {
         }
         shown.services.retain(|row| self.shows_service(&row.name));
         shown.calls.retain(|row| self.shows_service(&row.service));
-        shown.alarms.retain(|row| self.shows_service(&row.service));
+        shown.alarms.retain(|row| self.shows_value(&row.service, &row.member));
         if self.shows_lab() {
             return shown;
         }
@@ -157,10 +157,10 @@ impl Visibility {
                 ("services", Json::Array(rows)) => {
                     rows.retain_mut(|row| self.limit_service(row));
                 }
-                ("values", Json::Array(rows)) => {
+                ("values" | "alarms", Json::Array(rows)) => {
                     rows.retain(|row| self.shows_value(text(row, "service"), text(row, "member")));
                 }
-                ("calls" | "ended" | "alarms" | "lines", Json::Array(rows)) => {
+                ("calls" | "ended" | "lines", Json::Array(rows)) => {
                     rows.retain(|row| self.shows_line(text(row, "service")));
                 }
                 ("locks", Json::Object(locks)) => {

@@ -23,7 +23,7 @@ use remote::{BoxFuture, Exception};
 use tokio::sync::watch;
 
 use database::DatabaseError;
-pub(crate) use index::{Entry, Index, Named};
+pub(crate) use index::{Entry, Index, LAB, Named};
 pub(crate) use lease::Lease;
 pub(crate) use replica::LiveHosts;
 pub(crate) use shares::{Pace, Share};

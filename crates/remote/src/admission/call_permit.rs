@@ -53,11 +53,15 @@ impl CallPermits {
         }
     }
 
-    /// Waits for the permit of a call that has an answer.
+    /// Waits for the permit of a call; with `client`, for as long as that is there.
     ///
     /// # Errors
     /// Its client has gone before.
-    pub(crate) async fn take_for(&self, client: &ClientGone) -> Result<CallPermit, Exception> {
+    pub(crate) async fn take_for(
+        &self,
+        client: Option<&ClientGone>,
+    ) -> Result<CallPermit, Exception> {
+        let Some(client) = client else { return Ok(self.take().await) };
         let Some(gone) = &client.0 else { return Ok(None) };
         tokio::select! {
             biased;

@@ -84,8 +84,8 @@ pub async fn locate_ns(search: &Search) -> Result<NameServer, Error> {
     if let Some(hosts) = host.as_ref().filter(|hosts| hosts.contains(',')) {
         let mut tried = Vec::new();
         for host in hosts.split(',').map(str::trim) {
-            let uri = format!("PYRONAME:x@{host}").parse();
-            let Ok(Uri::PyroName { location: Some(location), .. }) = uri else {
+            let with_port = || format!("{host}:{port}").parse::<Location>();
+            let Ok(location) = host.parse::<Location>().or_else(|_| with_port()) else {
                 tried.push(format!("{host} is no address"));
                 continue;
             };

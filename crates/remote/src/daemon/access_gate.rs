@@ -175,7 +175,7 @@ impl AccessGate {
     }
 
     /// Checks whether a client may do something now, and returns whether it may only with the lock.
-    /// To be called where there are rules.
+    /// Without rules only a client whose login was withdrawn is refused.
     ///
     /// # Errors
     /// It may not: a built-in `PermissionError`, which is counted and logged.
@@ -189,6 +189,9 @@ impl AccessGate {
         // Of a batch or a stream that began before.
         if let Some(reason) = session.revocation() {
             return Err(Exception::new("builtins.PermissionError", reason));
+        }
+        if !self.is_on() {
+            return Ok(false);
         }
         match self.rights(session, id).decide(member, kind) {
             Decision::Allowed => Ok(false),

@@ -9,8 +9,8 @@ use crate::value::Value;
 const MAX_VALUES_PER_BYTE: usize = 4;
 /// Lists and elements beyond that.
 const MAX_EMPTY_VALUES: usize = 1 << 16;
-/// Most lists and elements of a list of lists: 512 MiB of values.
-const MAX_LIST_VALUES: usize = 1 << 24;
+/// Most lists and elements of a list of lists: 128 MiB of values, which no budget counts.
+const MAX_LIST_VALUES: usize = 1 << 22;
 
 impl Array {
     /// The array as a list of lists, or as a plain value where it has no dimensions. Masked
@@ -109,6 +109,17 @@ impl Array {
     }
 }
 
+/// Elements of a type that stand in an element of an array, in C order.
+fn repeated(dtype: &DType, shape: &[usize], bytes: &[u8]) -> Result<Value, &'static str> {
+    let Some((length, inner)) = shape.split_first() else { return dtype.item(bytes) };
+    let size = bytes.len() / (*length).max(1);
+    let item = |index: usize| {
+        let begin = index * size;
+        repeated(dtype, inner, bytes.get(begin..begin + size).unwrap_or_default())
+    };
+    (0..*length).map(item).collect::<Result<_, _>>().map(Value::List)
+}
+
 /// The number of lists and values in a list of lists whose elements have so many each.
 fn value_count(shape: &[usize], of_element: usize) -> usize {
     let (mut values, mut of_dimension) = (1usize, 1usize);
@@ -168,10 +179,7 @@ impl DType {
                 };
                 fields.iter().map(field).collect::<Result<_, _>>().map(Value::Tuple)
             }
-            DTypeForm::Repeated(dtype, shape) => {
-                let (dtype, shape) = (dtype.as_ref().clone(), shape.clone());
-                Array::new(dtype, shape, ArrayOrder::C, bytes.to_vec())?.to_list()
-            }
+            DTypeForm::Repeated(dtype, shape) => repeated(dtype, shape, bytes),
         }
     }
 }

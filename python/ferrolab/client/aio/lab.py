@@ -41,17 +41,17 @@ class AioLab:
 
     def watch(self, service, member):
         """Samples of a member's live value, for `async for`."""
-        return AioWatch(self._directory.look_up, self._settings, service, member)
+        return AioWatch(self._directory.uri_of, self._settings, service, member)
 
     async def history(self, service, member, since=None, until=None, points=None, at=None):
         """Recorded values of a member, as `Lab.history` returns them."""
         labs = self._directory
         # Texts that are no times are refused before anybody is asked.
-        history.Query(service, member, since, until, points)
+        query = history.Query(service, member, since, until, points)
 
         def read():
             where = history.place_of(labs, service, at)
-            query = history.Query(labs.own_name(service), member, since, until, points)
+            query.service = labs.own_name(service)
             return history.read(where, self._settings, query)
 
         return await asyncio.get_running_loop().run_in_executor(None, read)

@@ -4,11 +4,9 @@
 //! reconnects ([`reader`]); parts of this process subscribe ([`ring`]).
 
 mod changes;
-#[allow(dead_code, reason = "for polls and alarms")]
 pub(crate) mod event;
 mod object;
 pub(crate) mod reader;
-#[allow(dead_code, reason = "for polls and alarms")]
 pub(crate) mod ring;
 mod rings;
 pub(crate) mod scrape;

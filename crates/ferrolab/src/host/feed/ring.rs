@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::event::{EventBody, Sample, SeriesRow, unix_seconds};
+use super::event::{EventBody, SeriesRow, unix_seconds};
 pub(crate) use super::rings::Batch;
 use super::rings::{Rings, Series};
 
@@ -229,7 +229,8 @@ impl Drop for Subscription {
 }
 
 /// A sample of a series.
-pub(crate) fn row_of(service: &Arc<str>, sample: Sample) -> SeriesRow {
+#[cfg(test)]
+pub(crate) fn row_of(service: &Arc<str>, sample: super::event::Sample) -> SeriesRow {
     let time = unix_seconds(SystemTime::now());
     SeriesRow { service: Arc::clone(service), time, sample, unit: None, keep: None, poll: None }
 }
@@ -238,7 +239,7 @@ pub(crate) fn row_of(service: &Arc<str>, sample: Sample) -> SeriesRow {
 mod tests {
     use remote::Value;
 
-    use super::super::event::{CallEvent, Quality};
+    use super::super::event::{CallEvent, Quality, Sample};
     use super::super::rings::{BATCH, RING_CALLS, RING_EVENTS};
     use super::*;
 

@@ -75,7 +75,7 @@ impl Feed {
                 revision
             }
         };
-        let mut changes = match self.registry.watch(known + 1).await {
+        let mut changes = match self.registry.watch(known.saturating_add(1)).await {
             Ok(changes) => changes,
             Err(error) => return Ok(error),
         };

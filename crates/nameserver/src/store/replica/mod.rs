@@ -32,6 +32,7 @@ pub(crate) use self::hosts::LiveHosts;
 use self::presence::Presence;
 use self::records::{Records, Shown};
 use self::signal::Signal;
+use super::index::LAB;
 use super::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
 use crate::registry::{Registry, RegistryError};
 
@@ -287,7 +288,10 @@ impl Keeper {
             let taken = shared.iter().find_map(|step| {
                 let owner = self.records.hidden_owner(&step.name)?;
                 let new = step.after.as_ref().and_then(|after| after.owner.as_deref());
-                (new != Some(&*owner)).then(|| (Arc::clone(&step.name), owner))
+                // A lab may take the name of a user, as it may while that is shown.
+                let outranks = |new: &str| new.starts_with(LAB) && !owner.starts_with(LAB);
+                let is_taken = new != Some(&*owner) && !new.is_some_and(outranks);
+                is_taken.then(|| (Arc::clone(&step.name), owner))
             });
             if let Some((name, owner)) = taken {
                 undo(&mut index, shared);

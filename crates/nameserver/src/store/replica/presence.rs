@@ -80,7 +80,8 @@ impl Presence {
                 is_well = outcome.is_ok();
                 beat = Instant::now() + if is_well { BEAT } else { RETRY };
             }
-            if is_well {
+            // Without a lease the presence would outlive this process.
+            if is_well && self.lease.is_some() {
                 // Hosts that went missing while the registry was away cannot be judged before.
                 for host in self.hosts.take_silent(PATIENCE) {
                     self.live.remove(&host);

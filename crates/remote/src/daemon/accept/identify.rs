@@ -95,6 +95,9 @@ pub(super) fn identify(
         }
         None => None,
     };
+    if acts_for_user && by_token.is_none() && by_certificate.is_some() {
+        return Err("this daemon does not know the user of this token".to_owned());
+    }
     let handshake = if token.is_some() { users::without_token(data) } else { data };
     let known =
         if acts_for_user { by_token.or(by_certificate) } else { by_certificate.or(by_token) };

@@ -138,7 +138,8 @@ pub(crate) async fn answer(
         early = deadline.limit(taking).await;
         if early.is_none() {
             let exception = deadline.exception(&call.id, &call.member);
-            return responder.not_begun(exception, &call.id, &call.member, out);
+            let name = (call.id.as_str(), call.member.as_str());
+            return responder.exception_with(Flags::NOT_BEGUN, exception, name, out);
         }
     }
     let (mut result, id, member) = if let Some(limited) = limited {
@@ -207,10 +208,7 @@ async fn take_permit(
         // Boxed, so that daemons without limits are no larger for it.
         return Box::pin(limited::take_turn(shared, client, name)).await;
     }
-    match client {
-        Some(client) => permits.take_for(client).await,
-        None => Ok(permits.take().await),
-    }
+    permits.take_for(client).await
 }
 
 /// Waits for the permit of a call with or without a time limit; errors as for these.

@@ -81,12 +81,7 @@ impl LimitedCall {
         shared: &Shared,
         client: Option<&ClientGone>,
     ) -> Result<CallPermit, Exception> {
-        let taking = async {
-            match client {
-                Some(client) => shared.admission.calls.take_for(client).await,
-                None => Ok(shared.admission.calls.take().await),
-            }
-        };
+        let taking = shared.admission.calls.take_for(client);
         let taken = tokio::time::timeout(self.limit.timeout, taking).await;
         taken.unwrap_or_else(|_| {
             let overdue = shared.calls.overdue_turn().map(|(_, call)| call);
@@ -259,13 +254,7 @@ pub(super) async fn take_turn(
     client: Option<&ClientGone>,
     (id, member): (&str, &str),
 ) -> Result<CallPermit, Exception> {
-    let permits = &shared.admission.calls;
-    let taking = pin!(async {
-        match client {
-            Some(client) => permits.take_for(client).await,
-            None => Ok(permits.take().await),
-        }
-    });
+    let taking = pin!(shared.admission.calls.take_for(client));
     let kept = pin!(shared.calls.wait_for_overdue_turn(OVERDUE_TURN_WAIT));
     tokio::select! {
         biased;

@@ -165,18 +165,8 @@ impl<'a> Responder<'a> {
         self.exception_with(Flags::default(), exception, (object, method), out)
     }
 
-    /// Answers that a call has not begun by its deadline.
-    pub(super) fn not_begun(
-        &self,
-        exception: Exception,
-        object: &str,
-        method: &str,
-        out: &mut Vec<u8>,
-    ) -> Response {
-        self.exception_with(Flags::NOT_BEGUN, exception, (object, method), out)
-    }
-
-    fn exception_with(
+    /// The same with further flags: [`Flags::NOT_BEGUN`] for a call that has not begun in time.
+    pub(super) fn exception_with(
         &self,
         flags: Flags,
         exception: Exception,

@@ -105,12 +105,6 @@ impl GatedObject<'_> {
 
     /// Whether the client may make the call only with the lock, which it has.
     fn check_access(&self, asked: (&str, AccessKind)) -> Result<bool, Exception> {
-        if !self.access.is_on() {
-            return match self.session.revocation() {
-                None => Ok(false),
-                Some(reason) => Err(Exception::new("builtins.PermissionError", reason)),
-            };
-        }
         let holds_lock = || self.locks.is_owner(self.id, self.session.id);
         self.access.check(self.session, self.id, asked, holds_lock)
     }
