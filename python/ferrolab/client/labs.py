@@ -1,4 +1,4 @@
-"""Other labs beside the one of a directory: `lab["optics/lab.laser"]`.
+"""Other labs that the configuration of this one names: `lab["optics/lab.laser"]`.
 
 The lab says which there are (`labs` in its configuration). Each is asked at its nameserver, and
 only when a name of it is looked up: one that is away troubles nobody else.

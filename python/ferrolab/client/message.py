@@ -40,10 +40,10 @@ _CHUNK = struct.Struct("!4sI")
 # Annotation of a request: how many microseconds it may wait before it begins.
 _DEADLINE = struct.Struct("!4sIQ")
 _DEADLINE_BYTES = struct.pack("!I", _DEADLINE.size)
-# A daemon answers by then that a call has not begun: so much earlier than the client gives up that
-# the answer is there in time. A share of the call's time, and seconds at most.
-_EARLIER_SHARE = 0.1
-_EARLIER_SECONDS = 0.25
+# Margin between the deadline that a daemon is told and the client's own timeout, so that the answer
+# "not started" arrives in time: a share of the timeout, and at most so many seconds.
+_DEADLINE_MARGIN_SHARE = 0.1
+_DEADLINE_MARGIN_SECONDS = 0.25
 _pack = _HEADER.pack
 _unpack = _HEADER.unpack_from
 
@@ -57,7 +57,7 @@ def with_deadline(head, seconds):
     """A header with the annotation that its call is not to begin after so many seconds."""
     # Nine thousand years are enough for a number of 8 bytes.
     seconds = min(seconds, 2.8e11)
-    micros = int((seconds - min(seconds * _EARLIER_SHARE, _EARLIER_SECONDS)) * 1e6)
+    micros = int((seconds - min(seconds * _DEADLINE_MARGIN_SHARE, _DEADLINE_MARGIN_SECONDS)) * 1e6)
     note = _DEADLINE.pack(b"DLIN", 8, micros)
     return head[:16] + _DEADLINE_BYTES + head[20:] + note
 

@@ -1,4 +1,5 @@
-//! `ferrolab run session`: the locks of a session, for as long as `ferrolab session run` lives.
+//! `ferrolab run session`: the process that holds the locks of `ferrolab session run`, and runs the
+//! safe states when that ends.
 //!
 //! A separate process, which no terminal and no end of its parent interrupts: at the end of its
 //! standard input it brings the services to their safe states, one after the other. It takes the
@@ -22,7 +23,7 @@ use super::target::{ServiceTarget, TIMEOUT};
 use super::{find, lock, paths, runtime};
 
 /// Interval of checks whether the locks are still the session's.
-const BEAT: Duration = Duration::from_secs(5);
+const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Seconds that a daemon keeps a lock whose connection is lost.
 const TTL_SECONDS: u32 = 60;
 /// Seconds before the end of a lock, whose owner is away, from which on it is taken again.
@@ -164,7 +165,7 @@ async fn keep_all(locks: &mut [SessionLock]) -> Result<(), Report> {
 
 /// Looks after the locks, for ever.
 async fn look_after(locks: &mut [SessionLock]) {
-    let mut beat = tokio::time::interval(BEAT);
+    let mut beat = tokio::time::interval(LOCK_CHECK_INTERVAL);
     loop {
         beat.tick().await;
         for lock in &mut *locks {

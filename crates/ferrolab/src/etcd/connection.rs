@@ -20,7 +20,7 @@ use super::messages::{LoginAnswer, Refusal, refusal_of};
 use crate::http_client::{Connection, Server};
 
 /// Time for a connection.
-const CONNECTING: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Idle connections that are kept.
 const MAX_IDLE: usize = 16;
 /// Bytes of an answer, at most.
@@ -238,14 +238,14 @@ impl Members {
             };
             let Some(mut connection) = kept else { break };
             // The request before may still be on its way to a server that has answered early.
-            if matches!(timeout(CONNECTING, connection.requests.ready()).await, Ok(Ok(()))) {
+            if matches!(timeout(CONNECT_TIMEOUT, connection.requests.ready()).await, Ok(Ok(()))) {
                 return Ok(connection);
             }
         }
         let tls = || self.tls.clone().ok_or_else(|| "its TLS is not set up".to_owned());
-        match timeout(CONNECTING, server.connect(tls)).await {
+        match timeout(CONNECT_TIMEOUT, server.connect(tls)).await {
             Ok(connected) => connected,
-            Err(_) => Err(format!("no connection within {} s", CONNECTING.as_secs())),
+            Err(_) => Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
         }
     }
 

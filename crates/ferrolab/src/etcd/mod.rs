@@ -26,13 +26,13 @@ use self::messages::{
 use crate::tls;
 
 /// Time for a renewal or a short answer.
-const SHORT: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for a transaction: a cluster that has lost its leader needs up to 3 s for another.
-const WRITING: Duration = Duration::from_secs(5);
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a page of names.
-const LOADING: Duration = Duration::from_secs(20);
+const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Names in a page.
-const PAGE: usize = 5000;
+const NAMES_PER_PAGE: usize = 5000;
 /// The key that says whose the prefix is.
 const MARKER: &str = "ferrolab";
 /// Its value.
@@ -61,7 +61,7 @@ impl EtcdRegistry {
     }
 
     async fn check_version(&self) -> Result<(), RegistryError> {
-        let (Version { etcdserver }, at) = self.members.get("/version", SHORT).await?;
+        let (Version { etcdserver }, at) = self.members.get("/version", ANSWER_TIMEOUT).await?;
         let mut parts = etcdserver.split('.').map(str::parse::<u32>);
         let found = match (parts.next(), parts.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
@@ -85,7 +85,7 @@ impl EtcdRegistry {
         any["limit"] = "1".into();
         // The marker first: another nameserver may write it between the two.
         for request in [json!({ "key": encode(&marker) }), any] {
-            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, SHORT).await?;
+            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, ANSWER_TIMEOUT).await?;
             let Some(found) = answer.kvs.first() else { continue };
             if found.key != marker {
                 return Err(used_by_others(prefix, &found.key));
@@ -121,10 +121,10 @@ impl EtcdRegistry {
     async fn load_all(&self) -> Result<Snapshot, RegistryError> {
         let mut snapshot = Snapshot::default();
         let mut request = range(&self.prefix);
-        request["limit"] = PAGE.to_string().into();
+        request["limit"] = NAMES_PER_PAGE.to_string().into();
         let mut before = None;
         loop {
-            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, LOADING).await?;
+            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, PAGE_TIMEOUT).await?;
             if snapshot.revision == 0 {
                 // All pages are of one revision.
                 snapshot.revision = answer.header.revision;
@@ -154,7 +154,8 @@ impl EtcdRegistry {
         let body = txn(&self.prefix, &writes, lease.map(|lease| lease.0));
         // Writes that compare nothing may be made twice.
         let is_repeatable = writes.iter().all(|write| write.expected.is_none());
-        let ask = Ask { path: "/v3/kv/txn", body: &body, within: WRITING, is_repeatable };
+        let ask =
+            Ask { path: "/v3/kv/txn", body: &body, within: TRANSACTION_TIMEOUT, is_repeatable };
         let TxnAnswer { header, succeeded } = self.members.ask(ask).await?;
         Ok(if succeeded { Commit::Kept(header.revision) } else { Commit::Conflict })
     }
@@ -199,7 +200,7 @@ impl Registry for EtcdRegistry {
     fn grant(&self, seconds: u64) -> RegistryFuture<'_, RegistryLease> {
         Box::pin(async move {
             let body = json!({ "TTL": seconds.to_string() });
-            let GrantAnswer { id } = self.ask("/v3/lease/grant", &body, SHORT).await?;
+            let GrantAnswer { id } = self.ask("/v3/lease/grant", &body, ANSWER_TIMEOUT).await?;
             Ok(RegistryLease(id))
         })
     }
@@ -208,7 +209,7 @@ impl Registry for EtcdRegistry {
         Box::pin(async move {
             let body = json!({ "ID": lease.0.to_string() });
             let line: Line<KeepAliveAnswer> =
-                self.ask("/v3/lease/keepalive", &body, SHORT / 2).await?;
+                self.ask("/v3/lease/keepalive", &body, ANSWER_TIMEOUT / 2).await?;
             match line.result {
                 Some(KeepAliveAnswer { seconds: 1.. }) => Ok(()),
                 Some(_) => Err(RegistryError::LeaseLost),

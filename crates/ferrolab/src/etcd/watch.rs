@@ -1,4 +1,4 @@
-//! A watch: a request whose answer is a line of JSON for each change, for ever.
+//! etcd's watch: one HTTP request whose answer streams a line of JSON for each change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::messages::{Event, Line, Refusal, WatchAnswer, range, refusal_of};
 use crate::http_client::Connection;
 
 /// Time until the watch begins.
-const BEGINNING: Duration = Duration::from_secs(3);
+const WATCH_START_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bytes of one line, at most: the largest transaction in base64, with room to spare.
 const MAX_LINE: usize = 64 * 1024 * 1024;
 
@@ -36,11 +36,12 @@ pub(super) async fn begin(
     prefix: &Arc<str>,
     first: i64,
 ) -> Result<Watch, RegistryError> {
-    members.ensure_login(BEGINNING).await?;
+    members.ensure_login(WATCH_START_TIMEOUT).await?;
     let mut create = range(prefix);
     create["start_revision"] = first.to_string().into();
     let body = json!({ "create_request": create });
-    let ask = Ask { path: "/v3/watch", body: &body, within: BEGINNING, is_repeatable: true };
+    let ask =
+        Ask { path: "/v3/watch", body: &body, within: WATCH_START_TIMEOUT, is_repeatable: true };
     let (connection, answer, at) = members.stream(ask).await?;
     Ok(Watch {
         body: answer.into_body(),

@@ -1,4 +1,4 @@
-//! Feed of the registry's changes: everything once, then each change, for ever.
+//! Watch of the registry: a snapshot of all keys, then each change.
 //!
 //! A watch that ends is begun again after the last revision that it has shown; where the registry
 //! has compacted that away, everything is loaded anew. Each replica writes a key every 2 s

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 const MAX_HOSTS: usize = 20_000;
 /// Bytes of a host's id, at most.
 const MAX_HOST_ID: usize = 64;
-/// A nameserver without an answer of the registry for this long sends daemons to another one: the
-/// hosts that it has announced are about to be hidden.
-const CUT_OFF: Duration = Duration::from_secs(6);
+/// Time without an answer of the registry after which a nameserver sends its daemons to another
+/// one: the hosts that it has announced are about to be hidden.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(6);
 
 #[derive(Default)]
 pub(crate) struct LiveHosts {
@@ -69,7 +69,7 @@ impl LiveHosts {
             Live { renewed: now, length, is_known: false }
         });
         live.renewed = now;
-        if state.answered.is_some_and(|answered| now.duration_since(answered) < CUT_OFF) {
+        if state.answered.is_some_and(|answered| now.duration_since(answered) < REGISTRY_TIMEOUT) {
             return Ok(id);
         }
         // Not a `NamingError`: it says nothing of the names, and another replica may do better.

@@ -42,8 +42,8 @@ const QUEUE_LENGTH: usize = 1024;
 const MAX_CHANGES_PER_BATCH: usize = 512;
 /// Transactions that are written at the same time.
 const PARALLEL_COMMITS: usize = 8;
-/// How long hosts are shown on that are gone when the registry is back: their nameservers may have
-/// lost their leases, and announce them anew.
+/// Time after the registry's return in which hosts without a presence are still shown: their
+/// nameservers may have lost their leases, and announce them anew.
 const GRACE: Duration = Duration::from_secs(3);
 /// Names that the index takes while it is locked once: some hundred microseconds.
 const SHOWN_AT_ONCE: usize = 500;

@@ -1,8 +1,9 @@
 //! Presence of hosts in the registry, under one lease of this nameserver.
 //!
-//! The lease is renewed every [`BEAT`], before anything is written: a storm of registrations must
-//! not delay it. A lease that is lost is replaced, and everything that ended with it is written
-//! anew. A host that does not renew for [`PATIENCE`] is taken out; its return is one write.
+//! The lease is renewed every [`RENEWAL_INTERVAL`], before anything is written: a storm of
+//! registrations must not delay it. A lease that is lost is replaced, and everything that ended
+//! with it is written anew. A host that does not renew for [`HOST_TIMEOUT`] is taken out; its
+//! return is one write.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,16 +21,16 @@ use crate::registry::{Commit, MAX_WRITES, Registry, RegistryError, RegistryLease
 /// How long a registry keeps the presence of this nameserver's hosts without a renewal, in seconds.
 /// It may take 1.5 s longer, and a vanished host is to be hidden within 10 s.
 const LEASE_SECONDS: u64 = 7;
-/// Between two renewals of the lease.
-pub(super) const BEAT: Duration = Duration::from_secs(2);
+/// Interval between two renewals of the lease.
+pub(super) const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two tries while the registry does not answer.
 const RETRY: Duration = Duration::from_millis(500);
-/// A host that does not renew for so long is hidden; daemons renew every 2 s.
-const PATIENCE: Duration = Duration::from_secs(7);
-/// Between two looks for silent hosts.
-const LOOK: Duration = Duration::from_millis(500);
-/// A look that is later than this finds a process that was stopped and heard no renewals.
-const LATE: Duration = Duration::from_secs(1);
+/// Time without a renewal after which a host is hidden; daemons renew every 2 s.
+const HOST_TIMEOUT: Duration = Duration::from_secs(7);
+/// Interval between two looks for silent hosts.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Delay of a look after which the process is taken to have been stopped: it heard no renewals.
+const SUSPEND_THRESHOLD: Duration = Duration::from_secs(1);
 
 pub(super) struct Presence {
     pub(super) registry: Arc<dyn Registry>,
@@ -57,11 +58,11 @@ impl Presence {
         let mut beat = Instant::now();
         let mut is_well = false;
         loop {
-            let next = beat.min(Instant::now() + LOOK);
+            let next = beat.min(Instant::now() + CHECK_INTERVAL);
             tokio::select! {
                 () = self.hosts.arrived.notified() => {}
                 () = sleep_until(next) => {
-                    if next.elapsed() > LATE {
+                    if next.elapsed() > SUSPEND_THRESHOLD {
                         info!("the nameserver did not run; the time of all hosts begins anew");
                         self.hosts.renew_all();
                     }
@@ -78,12 +79,12 @@ impl Presence {
             if is_beat {
                 outcome = self.renew().await;
                 is_well = outcome.is_ok();
-                beat = Instant::now() + if is_well { BEAT } else { RETRY };
+                beat = Instant::now() + if is_well { RENEWAL_INTERVAL } else { RETRY };
             }
             // Without a lease the presence would outlive this process.
             if is_well && self.lease.is_some() {
                 // Hosts that went missing while the registry was away cannot be judged before.
-                for host in self.hosts.take_silent(PATIENCE) {
+                for host in self.hosts.take_silent(HOST_TIMEOUT) {
                     self.live.remove(&host);
                     if self.signals.send(Signal::HostSilent(host)).await.is_err() {
                         return;
@@ -102,7 +103,7 @@ impl Presence {
     async fn renew(&mut self) -> Result<(), RegistryError> {
         let renewed = match self.lease {
             // Half of the time for a connection that is half open, then another try.
-            Some(lease) => timeout(BEAT, self.registry.keep_alive(lease))
+            Some(lease) => timeout(RENEWAL_INTERVAL, self.registry.keep_alive(lease))
                 .await
                 .unwrap_or_else(|_| Err(RegistryError::Away("no answer to a renewal".into()))),
             None => Err(RegistryError::LeaseLost),
@@ -158,7 +159,7 @@ impl Presence {
 
     async fn put(&self, writes: Vec<Write>) -> Result<(), RegistryError> {
         // A write that takes longer must not delay the next renewal of the lease.
-        match timeout(BEAT, self.registry.commit(writes, self.lease)).await {
+        match timeout(RENEWAL_INTERVAL, self.registry.commit(writes, self.lease)).await {
             Ok(Ok(Commit::Kept(_) | Commit::Conflict)) => Ok(()),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(RegistryError::Away("no answer to a host's announcement".into())),
