@@ -299,9 +299,11 @@ fn run_suite(tests: &mut Command, may_be_empty: bool) -> Outcome<bool> {
     }
 }
 
-/// How many pytest workers: one more than there are cores, because tests wait a lot.
+/// How many pytest workers: three per core, because most of a test's time is waiting for processes.
+/// Each takes half a GiB.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get() + 1)
+    const MOST: usize = 12;
+    std::thread::available_parallelism().map_or(2, |cores| MOST.min(3 * cores.get()))
 }
 
 #[cfg(test)]
