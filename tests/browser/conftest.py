@@ -25,6 +25,14 @@ ARGUMENTS = (
 PICTURES = TESTS.parent / "target" / "pictures"
 
 
+def serious_findings(page):
+    """The serious findings of axe-core in a view: rules, with some elements each."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+    return [(one["id"], [node["html"] for node in one["nodes"]][:3]) for one in found]
+
+
 @pytest.fixture(scope="session")
 def chromium():
     if not DRIVER:

@@ -6,9 +6,13 @@ import threading
 
 
 class Relay:
-    """`uri` leads through the relay; `answers` counts the daemon's sends on each connection."""
+    """`uri` leads through the relay; `answers` counts the daemon's sends on each connection.
 
-    def __init__(self, uri):
+    With `idle` it cuts connections on which the daemon has sent nothing for so many seconds.
+    """
+
+    def __init__(self, uri, idle=None):
+        self.idle, self.is_open = idle, True
         target, _, address = str(uri).rpartition("@")
         host, _, port = address.rpartition(":")
         self.address = (host, int(port))
@@ -24,7 +28,11 @@ class Relay:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            if not self.is_open:
+                client.close()
+                continue
             daemon = socket.create_connection(self.address)
+            daemon.settimeout(self.idle)
             self._connections += [client, daemon]
             number = len(self.answers)
             self.answers.append(0)
@@ -49,6 +57,17 @@ class Relay:
     def cut(self):
         """Ends every connection, and takes no other."""
         self.__exit__()
+        self._end_all()
+
+    @contextlib.contextmanager
+    def away(self):
+        """Meanwhile every connection is cut."""
+        self.is_open = False
+        self._end_all()
+        yield
+        self.is_open = True
+
+    def _end_all(self):
         for connection in self._connections:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -3,11 +3,12 @@
 //! | method | result |
 //! |---|---|
 //! | `listing()` | the supervisor's listing, as `ferrolab ps --json` prints it |
-//! | `values()` | `series`: the latest values; `away`: daemons that do not answer, with reasons |
+//! | `values()` | `series`: latest values; `away`: silent daemons with reasons; `now`: the time |
 //!
 //! Where the lab has rules of access, a client gets what it may look at (the role `view`).
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use remote::access::AccessKind;
 use remote::{
@@ -19,7 +20,7 @@ use super::data::to_value;
 use super::source::{LabCopy, LabSource, LabValues};
 use super::visible::visible;
 use crate::daemon_keys::DaemonKeys;
-use crate::host::feed::event::property;
+use crate::host::feed::event::{property, unix_seconds};
 use crate::supervise::control::Listing;
 
 /// The object's id. No directory names it.
@@ -73,7 +74,8 @@ impl LabObject {
         for (daemon, reason) in away {
             reasons.insert(daemon.as_str(), reason.as_str());
         }
-        let mut dict = Dict::with_capacity(2);
+        let mut dict = Dict::with_capacity(3);
+        dict.insert("now", unix_seconds(SystemTime::now()));
         dict.insert("series", Value::List(seen.map(|row| row.to_value()).collect()));
         dict.insert("away", Value::Dict(reasons));
         Ok(Reply::from(Value::Dict(dict)))

@@ -1,6 +1,6 @@
 //! Reader of other labs: all side by side, each with a deadline.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lab_config::OtherLab;
 use remote::{
@@ -14,13 +14,16 @@ use super::data::to_json;
 use super::object::LAB_OBJECT;
 use crate::access::StoredLogin;
 use crate::host::address::address_of;
-use crate::host::feed::event::SeriesRow;
+use crate::host::feed::event::{SeriesRow, unix_seconds};
 use crate::paths::Paths;
 use crate::supervise::control::Listing;
 use crate::tls;
 
 /// Longest wait for another lab, from its name to its answer. One that takes longer is away.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(1500);
+
+/// Seconds: a smaller difference of clocks is not seen.
+const MIN_CLOCK_DIFFERENCE: f64 = 2.0;
 
 /// The way to another lab: an address, and what is shown there.
 #[derive(Clone, Debug)]
@@ -77,7 +80,7 @@ impl LabReader {
             .map_err(|error| format!("its release shows its lab in another way: {error}"))
     }
 
-    /// The lab's latest values, and reasons why some are missing.
+    /// The lab's latest values, and reasons why some are missing. Times are by this host's clock.
     ///
     /// # Errors
     /// As [`listing`](Self::listing).
@@ -85,7 +88,13 @@ impl LabReader {
         let answer = self.ask("values").await?;
         let dict = answer.as_dict().ok_or("its values are no dict")?;
         let series = dict.get("series").and_then(Value::as_list).unwrap_or_default();
-        let series = series.iter().filter_map(SeriesRow::from_value).collect();
+        let ahead = clock_difference(dict.get("now").and_then(Value::as_f64));
+        let row = |value: &Value| {
+            let mut row = SeriesRow::from_value(value)?;
+            row.time += ahead;
+            Some(row)
+        };
+        let series = series.iter().filter_map(row).collect();
         let away = dict.get("away").and_then(Value::as_dict).into_iter().flatten();
         let reason = |(daemon, reason): (&Value, &Value)| {
             Some(format!("daemon {}: {}", daemon.as_str()?, reason.as_str()?))
@@ -104,6 +113,14 @@ impl LabReader {
         let answer = proxy.call(method, Vec::new(), Vec::new()).await;
         answer.map_err(|error| reason_of(&error))
     }
+}
+
+/// Seconds that this host's clock is ahead of another's, which says `now`. Less than a way over the
+/// network may take counts as none, and the rest in whole seconds: values do not shake.
+fn clock_difference(now: Option<f64>) -> f64 {
+    let difference =
+        now.filter(|now| now.is_finite()).map_or(0.0, |now| unix_seconds(SystemTime::now()) - now);
+    if difference.abs() < MIN_CLOCK_DIFFERENCE { 0.0 } else { difference.round() }
 }
 
 /// The reason why a lab cannot be read.

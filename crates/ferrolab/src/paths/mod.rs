@@ -56,7 +56,7 @@ pub(crate) enum PathsError {
 }
 
 /// Where everything is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Paths {
     /// The configuration in force.
     pub(crate) config_file: PathBuf,

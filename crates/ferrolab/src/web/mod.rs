@@ -49,16 +49,15 @@ use crate::authority::AuthorityFiles;
 use crate::daemon_keys::DaemonKeys;
 use crate::host::address::listen_at;
 use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
+use crate::paths::Paths;
 use crate::tls;
 
 use guard::Guard;
 use https::Https;
+pub(crate) use lab::PROCESS_NAME;
 use sessions::Sessions;
 use shared::Shared;
 use visibility::VisibilityRules;
-
-/// The name of the process in `ps`, and the command that it runs.
-pub(crate) const PROCESS_NAME: &str = "web";
 
 /// Assignment of the web process: one line of JSON on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +80,8 @@ pub(crate) struct WebAssignment {
     pub(crate) log_file: PathBuf,
     /// and the folder of all logs.
     pub(crate) log_dir: PathBuf,
+    /// Where this user's logins in other labs are.
+    pub(crate) paths: Paths,
     /// Roles of clients; everybody sees everything if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) access: Option<Access>,
@@ -104,6 +105,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         access_folder,
         log_file,
         log_dir,
+        paths,
         access,
         audit,
     } = assignment;
@@ -125,7 +127,7 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
     if let Err(error) = access::end_browsers(&access_folder) {
         warn!(%error, "logins by links of an earlier page were not ended");
     }
-    let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), &stopping);
+    let lab = lab::follow(socket.clone(), log_file.clone(), Arc::clone(&keys), paths, &stopping);
     let users = UserTable::open(access_folder);
     let guard = Arc::new(Guard::new(&config.host, &config.names));
     let audit = audit.map(|place| Audit::open(&place, "", None)).transpose();

@@ -18,14 +18,22 @@ const FETCHED: usize = 8;
 
 /// The paths that are the same in every lab: method, path, and a sentence.
 const PATHS: [(&str, &str, &str); 16] = [
-    ("get", "/api/lab", "Everything that the lab has, as it is now; `tag`: only services with it."),
-    ("get", "/api/services/{name}", "One service, with its card."),
+    (
+        "get",
+        "/api/lab",
+        "Everything that the lab has, as it is now; `tag`: only services with it; `lab`: other labs.",
+    ),
+    (
+        "get",
+        "/api/services/{name}",
+        "One service, with its card; of another lab `LAB/NAME`, without it.",
+    ),
     ("post", "/api/services/{name}/lock", "Takes the lock for this browser: `user`, `wait`."),
     ("post", "/api/services/{name}/unlock", "Gives the lock back."),
     ("post", "/api/services/{name}/break", "Breaks another's lock: `reason`, `user`."),
     ("get", "/api/results/{name}", "A large result of a call, as .npy, .png or .bin."),
     ("get", "/api/stream", "Changes, as server-sent events."),
-    ("get", "/api/values", "The latest values of all services."),
+    ("get", "/api/values", "The latest values of all services; `lab`: of other labs."),
     (
         "get",
         "/api/logs",

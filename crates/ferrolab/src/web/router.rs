@@ -22,6 +22,7 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/api/logout", post(login::log_out))
         .route("/api/session", get(services::session))
         .route("/api/services/{name}", get(services::service))
+        .route("/api/services/{name}/{service}", get(services::service_of_lab))
         .route("/api/services/{name}/members/{member}", get(calls::read).put(calls::set))
         .route("/api/services/{name}/call/{member}", post(calls::call))
         .route("/api/services/{name}/lock", post(locks::lock))

@@ -1,15 +1,19 @@
 //! `GET /api/lab` and `GET /api/services/{name}`: the lab, and one service with its card.
+//!
+//! With `lab=NAME` in the query they are about other labs of the configuration, which are asked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
 use axum::{Extension, Json};
+use jiff::Timestamp;
 use lab_config::did_you_mean;
 use remote::{Location, Uri};
 use serde_json::{Value as JsonValue, json};
 use tokio::time::{Instant, timeout_at};
 
+use super::lab::unix_seconds;
 use super::problem::Problem;
 use super::proxies::{PageLogin, proxy};
 use super::sessions::BrowserSession;
@@ -24,25 +28,31 @@ const HIDDEN: &str = "this lab shows itself to its users only: log in (`access` 
 /// Longest wait of a request for a daemon that starts.
 const START_WAIT: Duration = Duration::from_secs(2);
 
-/// `GET /api/lab`; with `?tag=` only services that have the tag, or all of several.
+/// The query of a request that may be about other labs: pairs of keys and values.
+pub(super) type LabQuery = Query<Vec<(String, String)>>;
+
+/// `GET /api/lab`; with `?tag=` only services that have the tag, or all of several; with `?lab=`
+/// only other labs, of these names or all (`*`).
 pub(super) async fn lab(
     State(shared): State<Arc<Shared>>,
-    Query(wanted): Query<Vec<(String, String)>>,
+    Query(wanted): LabQuery,
     Extension(session): Extension<Arc<BrowserSession>>,
     visibility: Visibility,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
-    let mut json = JsonValue::Object(shared.lab.to_json());
-    visibility.limit_json(&mut json);
-    let JsonValue::Object(mut lab) = json else { return Ok(Json(json)) };
     let tags: Vec<&String> =
         wanted.iter().filter(|(key, _)| key == "tag").map(|(_, tag)| tag).collect();
-    if let Some(JsonValue::Array(rows)) = lab.get_mut("services").filter(|_| !tags.is_empty()) {
-        rows.retain(|row| {
-            let own = row["tags"].as_array();
-            tags.iter().all(|tag| own.is_some_and(|own| own.iter().any(|one| one == tag.as_str())))
-        });
+    if let Some(names) = ask_labs(&shared, &visibility, &wanted).await? {
+        let mut labs = shared.lab.others.to_json(Some(&names));
+        labs.iter_mut().for_each(|lab| keep_tagged(lab, &tags));
+        return Ok(Json(json!({ "now": unix_seconds(Timestamp::now()), "labs": labs })));
     }
+    let mut json = JsonValue::Object(shared.lab.to_json());
+    visibility.limit_json(&mut json);
+    keep_tagged(&mut json, &tags);
+    let others = json.get_mut("labs").and_then(JsonValue::as_array_mut);
+    others.into_iter().flatten().for_each(|lab| keep_tagged(lab, &tags));
+    let JsonValue::Object(mut lab) = json else { return Ok(Json(json)) };
     if visibility.shows_nothing(&shared.lab.listing()) {
         for key in ["host", "version", "since", "supervisor"] {
             lab.insert(key.to_owned(), JsonValue::Null);
@@ -56,12 +66,51 @@ pub(super) async fn lab(
     Ok(Json(JsonValue::Object(lab)))
 }
 
-/// `GET /api/values`: the latest values.
+/// Takes services out of a lab that do not have all of these tags.
+fn keep_tagged(lab: &mut JsonValue, tags: &[&String]) {
+    let Some(JsonValue::Array(rows)) = lab.get_mut("services") else { return };
+    rows.retain(|row| {
+        let own = row["tags"].as_array();
+        tags.iter().all(|tag| own.is_some_and(|own| own.iter().any(|one| one == tag.as_str())))
+    });
+}
+
+/// Asks the other labs that a query names, `*` for all of them; `None` where it names none.
+async fn ask_labs(
+    shared: &Shared,
+    visibility: &Visibility,
+    query: &[(String, String)],
+) -> Result<Option<Vec<String>>, Problem> {
+    let wanted: Vec<&String> =
+        query.iter().filter(|(key, _)| key == "lab").map(|(_, name)| name).collect();
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    let shown = if visibility.shows_lab() { shared.lab.others.names() } else { Vec::new() };
+    for name in &wanted {
+        if *name != "*" && !shown.contains(name) {
+            let help = did_you_mean(name, shown.iter().map(String::as_str));
+            let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+            let detail = format!("`labs` in the configuration has no lab '{name}'{help}");
+            return Err(Problem::not_found("unknown-lab", detail));
+        }
+    }
+    let is_wanted = |name: &String| wanted.iter().any(|one| *one == "*" || *one == name);
+    let names: Vec<String> = shown.into_iter().filter(is_wanted).collect();
+    shared.lab.others.ask(&names).await;
+    Ok(Some(names))
+}
+
+/// `GET /api/values`: the latest values; with `?lab=` those of other labs.
 pub(super) async fn values(
     State(shared): State<Arc<Shared>>,
     visibility: Visibility,
+    Query(wanted): LabQuery,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
+    if let Some(names) = ask_labs(&shared, &visibility, &wanted).await? {
+        return Ok(Json(json!({ "values": shared.lab.others.values_json(&names) })));
+    }
     let mut json = json!({ "values": shared.lab.values_json() });
     visibility.limit_json(&mut json);
     Ok(Json(json))
@@ -92,6 +141,16 @@ pub(super) async fn service(
     Path(name): Path<String>,
 ) -> Result<Json<JsonValue>, Problem> {
     known(&shared).await?;
+    if let Some(lab) = other_lab(&shared, &visibility, &name) {
+        shared.lab.others.ask(std::slice::from_ref(&lab)).await;
+        let mut json = shared.lab.others.service_json(&lab, &name).map_err(|reason| {
+            let detail = format!("'{name}' cannot be shown: {reason}");
+            Problem::not_found("unknown-service", detail)
+        })?;
+        json["card"] = JsonValue::Null;
+        json["card_error"] = format!("the page of the lab {lab} has its card").into();
+        return Ok(Json(json));
+    }
     let row = find(&shared, &visibility, &name)?;
     let mut json = shared.lab.service_json(&name).unwrap_or_default();
     visibility.limit_service(&mut json);
@@ -104,6 +163,21 @@ pub(super) async fn service(
         }
     };
     Ok(Json(json))
+}
+
+/// `GET /api/services/{lab}/{name}`: one service of another lab, written without `%2F`.
+pub(super) async fn service_of_lab(
+    state: State<Arc<Shared>>,
+    session: Extension<Arc<BrowserSession>>,
+    visibility: Visibility,
+    Path((lab, name)): Path<(String, String)>,
+) -> Result<Json<JsonValue>, Problem> {
+    service(state, session, visibility, Path(format!("{lab}/{name}"))).await
+}
+
+/// The other lab that a name belongs to, where the client may see other labs.
+fn other_lab(shared: &Shared, visibility: &Visibility, name: &str) -> Option<String> {
+    shared.lab.others.lab_of(name).filter(|_| visibility.shows_lab())
 }
 
 /// Refuses a request while nothing is known of the lab.
@@ -124,6 +198,15 @@ pub(super) fn find(
     let shown = listing.services.iter().filter(|row| visibility.shows_service(&row.name));
     if let Some(row) = shown.clone().find(|row| row.name == name) {
         return Ok(row.clone());
+    }
+    if let Some(lab) = other_lab(shared, visibility, name) {
+        let page = shared.lab.others.page_of(&lab);
+        let page = page.map(|page| format!(" ({page})")).unwrap_or_default();
+        let detail = format!(
+            "'{name}' is of the lab {lab}, which is only shown here: the page of that lab{page} \
+             drives it, with the rights of the user who is logged in there"
+        );
+        return Err(Problem::forbidden("other-lab", detail));
     }
     let names = shown.map(|row| row.name.as_str());
     let help = did_you_mean(name, names);

@@ -79,7 +79,8 @@ impl Visibility {
         &self.client
     }
 
-    /// Whether it may see processes, problems and the log of the lab itself.
+    /// Whether it may see processes, problems and the log of the lab itself, and other labs: no
+    /// grant here is for a service of another one.
     pub(super) fn shows_lab(&self) -> bool {
         self.shows_service(LAB_ITSELF)
     }
@@ -175,9 +176,10 @@ impl Visibility {
                         });
                     }
                 }
-                ("nameservers" | "daemons" | "processes" | "problems", Json::Array(rows))
-                    if !self.shows_lab() =>
-                {
+                (
+                    "nameservers" | "daemons" | "processes" | "problems" | "labs",
+                    Json::Array(rows),
+                ) if !self.shows_lab() => {
                     rows.clear();
                 }
                 _ => {}
@@ -198,6 +200,9 @@ impl Visibility {
     pub(super) fn event(&self, kind: &str, data: &Arc<str>) -> Option<Arc<str>> {
         if self.limits.is_none() {
             return Some(Arc::clone(data));
+        }
+        if kind == "labs" {
+            return self.shows_lab().then(|| Arc::clone(data));
         }
         let rows = match kind {
             "sample" => Some("values"),

@@ -143,6 +143,7 @@ pub(super) fn all(
             keys: DaemonKeys::new(&configuration.daemons, paths.access_folder()),
             log_file: paths.log_file(),
             log_dir: paths.log_dir.clone(),
+            paths: paths.clone(),
             access: configuration.access.clone(),
             audit: Some(paths.audit_of_page()),
         };

@@ -43,7 +43,7 @@ pub(super) fn events(before: &LabRows, now: &LabRows) -> Vec<(&'static str, Json
 }
 
 /// The rows that are new or other than before, and the names of those that are gone.
-fn difference<R: PartialEq + Serialize>(
+pub(super) fn difference<R: PartialEq + Serialize>(
     before: &BTreeMap<String, R>,
     now: &BTreeMap<String, R>,
 ) -> (Vec<Json>, Vec<String>) {

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::feeds::{FeedReaders, flush_samples};
 use super::follow_log::follow_log;
 use super::live::{LiveLab, SupervisorState};
+use super::others::OtherLabs;
 use crate::daemon_keys::DaemonKeys;
+use crate::paths::Paths;
 use crate::supervise::control::client::{Client, ControlError, News};
 use crate::supervise::control::{Listing, Request};
 
@@ -23,14 +25,16 @@ const SILENCE: Duration = Duration::from_secs(2);
 /// A listing, or the reason why it is missing.
 type ListingNews = Result<Arc<Listing>, String>;
 
-/// Follows the supervisor at `socket`, the feeds of its daemons and the log until `stopping`.
+/// Follows the supervisor at `socket`, the feeds of its daemons, other labs and the log until
+/// `stopping`.
 pub(in crate::web) fn follow(
     socket: PathBuf,
     log_file: PathBuf,
     keys: Arc<DaemonKeys>,
+    paths: Paths,
     stopping: &CancellationToken,
 ) -> Arc<LiveLab> {
-    let lab = Arc::new(LiveLab::new(keys));
+    let lab = Arc::new(LiveLab::new(keys, OtherLabs::new(paths)));
     let (news, listings) = watch::channel(Err("it has not answered yet".to_owned()));
     let ask = async move {
         loop {
@@ -66,6 +70,7 @@ async fn take_up(lab: Arc<LiveLab>, mut listings: watch::Receiver<ListingNews>) 
             Ok(listing) => {
                 lab.show(Arc::clone(&listing));
                 readers.follow(&lab, &listing);
+                lab.others.follow(&lab.ring, &listing.labs);
             }
             Err(error) => lab.show_supervisor(SupervisorState { up: false, error: Some(error) }),
         }

@@ -11,9 +11,10 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::changes;
+use super::others::OtherLabs;
 use super::ring::Ring;
 use super::rows::{LabRows, ServiceJson, unix_seconds};
-use super::series::{SeriesJson, SeriesTable};
+use super::series::SeriesTable;
 use crate::daemon_keys::DaemonKeys;
 use crate::supervise::control::Listing;
 
@@ -22,7 +23,8 @@ const FIRST_LISTING: Duration = Duration::from_secs(3);
 
 /// The lab now, and its events.
 pub(in crate::web) struct LiveLab {
-    pub(super) ring: Ring,
+    pub(super) ring: Arc<Ring>,
+    pub(in crate::web) others: OtherLabs,
     pub(super) keys: Arc<DaemonKeys>,
     state: Mutex<LabState>,
     /// The number of listings that the supervisor has sent.
@@ -45,9 +47,10 @@ pub(super) struct SupervisorState {
 }
 
 impl LiveLab {
-    pub(super) fn new(keys: Arc<DaemonKeys>) -> Self {
+    pub(super) fn new(keys: Arc<DaemonKeys>, others: OtherLabs) -> Self {
         LiveLab {
-            ring: Ring::new(),
+            ring: Arc::new(Ring::new()),
+            others,
             keys,
             state: Mutex::default(),
             listings: watch::Sender::new(0),
@@ -116,6 +119,7 @@ impl LiveLab {
         json.insert("calls".to_owned(), json!(rows.calls));
         json.insert("problems".to_owned(), json!(rows.problems));
         json.insert("alarms".to_owned(), json!(rows.alarms));
+        json.insert("labs".to_owned(), self.others.to_json(None).into());
         json
     }
 
@@ -137,12 +141,7 @@ impl LiveLab {
 
     /// The latest values, each with its service.
     pub(in crate::web) fn values_json(&self) -> Json {
-        let row = |(service, series): (&String, &SeriesJson)| {
-            let mut json = json!(series);
-            json["service"] = service.clone().into();
-            json
-        };
-        self.lock().series.all().map(row).collect()
+        self.lock().series.all_json().into()
     }
 
     /// The locks, by their services.

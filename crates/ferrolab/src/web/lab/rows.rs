@@ -11,6 +11,9 @@ use crate::host::{AlarmRow, CallRow, FullPool, LockRow};
 use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 use crate::supervise::diagnosis::{Finding, diagnose};
 
+/// The name of the page's process in `ps`, and the command that it runs.
+pub(crate) const PROCESS_NAME: &str = "web";
+
 /// A nameserver, a daemon or another process.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(in crate::web) struct ProcessJson {
@@ -32,6 +35,9 @@ pub(in crate::web) struct ProcessJson {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(in crate::web) struct ServiceJson {
     name: String,
+    /// The other lab that it is in; absent for this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lab: Option<String>,
     daemon: String,
     /// `starting`, `running`, `hangs`, `failed`, `unwell`, or the state of its daemon.
     state: String,
@@ -145,20 +151,11 @@ impl LabRows {
     pub(super) fn of(listing: &Listing) -> Self {
         let processes =
             |rows: &[ProcessRow]| rows.iter().map(|row| (row.name.clone(), process(row))).collect();
-        let restarts = |daemon: &str| {
-            let row = listing.daemons.iter().find(|row| row.name == daemon);
-            row.map_or(0, |row| row.restarts)
-        };
-        let services = listing.services.iter().map(|row| {
-            let is_of = |call: &&CallRow| call.service == row.name && call.daemon == row.daemon;
-            let calls = listing.calls.iter().filter(is_of).map(call).collect();
-            (row.name.clone(), service(row, restarts(&row.daemon), calls))
-        });
         LabRows {
             nameservers: processes(&listing.nameservers),
             daemons: processes(&listing.daemons),
             processes: processes(&listing.processes),
-            services: services.collect(),
+            services: services(listing),
             calls: listing.calls.iter().map(call).collect(),
             alarms: listing.alarms.iter().map(alarm).collect(),
             problems: diagnose(listing),
@@ -166,9 +163,35 @@ impl LabRows {
     }
 }
 
+/// The services of a listing, by their names.
+pub(super) fn services(listing: &Listing) -> BTreeMap<String, ServiceJson> {
+    let restarts = |daemon: &str| {
+        let row = listing.daemons.iter().find(|row| row.name == daemon);
+        row.map_or(0, |row| row.restarts)
+    };
+    let services = listing.services.iter().map(|row| {
+        let is_of = |call: &&CallRow| call.service == row.name && call.daemon == row.daemon;
+        let calls = listing.calls.iter().filter(is_of).map(call).collect();
+        (row.name.clone(), service(row, restarts(&row.daemon), calls))
+    });
+    services.collect()
+}
+
 impl ServiceJson {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Marks it as a service of another lab.
+    pub(super) fn belong_to(&mut self, lab: &str) {
+        self.lab = Some(lab.to_owned());
+    }
+
+    /// Marks it as one of which nothing is known any longer.
+    pub(super) fn lose(&mut self, state: &str, error: &str) {
+        (self.state, self.error) = (state.to_owned(), Some(error.to_owned()));
+        (self.health, self.lock) = (None, None);
+        self.calls.clear();
     }
 
     /// Its lock, if it has one.
@@ -204,6 +227,7 @@ fn service(row: &ServiceRow, restarts: u32, calls: Vec<CallJson>) -> ServiceJson
     let report = &row.report;
     ServiceJson {
         name: row.name.clone(),
+        lab: None,
         daemon: row.daemon.clone(),
         state: report.status.clone(),
         error: report.error.clone(),

@@ -45,10 +45,12 @@ impl SeriesTable {
         self.services.get(service).map(|members| members.values().collect()).unwrap_or_default()
     }
 
-    /// All series.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &SeriesJson)> {
-        let services = self.services.iter();
-        services.flat_map(|(service, members)| members.values().map(move |row| (service, row)))
+    /// All series, each with its service.
+    pub(super) fn all_json(&self) -> Vec<Json> {
+        let series = self.services.iter().flat_map(|(service, members)| {
+            members.values().map(move |series| with_service(service, series))
+        });
+        series.collect()
     }
 
     /// Takes up how the series of some services stand now.
@@ -114,13 +116,17 @@ impl SeriesTable {
     }
 
     fn push(&mut self, service: &str, series: &SeriesJson) {
-        let mut json = json!(series);
-        json["service"] = service.into();
-        self.pending.push(json);
+        self.pending.push(with_service(service, series));
         if self.pending.len() > MAX_PENDING {
             self.pending.drain(..MAX_PENDING / 2);
         }
     }
+}
+
+fn with_service(service: &str, series: &SeriesJson) -> Json {
+    let mut json = json!(series);
+    json["service"] = service.into();
+    json
 }
 
 impl SeriesJson {

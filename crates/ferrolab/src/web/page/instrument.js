@@ -2,10 +2,10 @@
 
 import { breakLock, lockService, readLog, readService, unlockService } from "./api.js";
 import { MethodForm, PropertyLine } from "./form.js";
-import { LockLine, Tags, isMine } from "./lab.js";
+import { LockLine, OtherLab, Tags, isMine } from "./lab.js";
 import { live } from "./live.js";
 import { LogLines, withNewLines } from "./lists.js";
-import { Age, Chip, Dialog, Failure, SeriesValue, Table } from "./parts.js";
+import { Age, Chip, Dialog, Failure, SeriesValue, Table, serviceLink } from "./parts.js";
 import { TimePlot } from "./plot.js";
 import { html, useEffect, useMemo, useRead, useRef, useState, useTopic } from "./view.js";
 
@@ -103,6 +103,15 @@ function Log({ name }) {
     <button class="plain" onClick=${log.again}>Read again</button></section>`;
 }
 
+/** Where an instrument of another lab is driven: not here. */
+function ElsewhereNote({ row }) {
+  const { page, host } = live.labs.get(row.lab) ?? {};
+  const there = row.name.slice(row.lab.length + 1);
+  return html`<p class="message" role="note">This instrument is of the lab ${row.lab}: it is only shown here, and driven
+    from the page of its own lab${page ? html`: <a href=${page + serviceLink(there)}>${there} at ${row.lab}</a>.`
+      : ` on ${host ?? row.lab}, which is not reachable from other hosts, or not configured (web).`}</p>`;
+}
+
 export function InstrumentView({ name }) {
   useTopic(live, `service ${name}`);
   useTopic(live, "lab");
@@ -113,11 +122,13 @@ export function InstrumentView({ name }) {
   const row = known ?? (before.current && { ...before.current, ...REMOVED });
   const isUp = row?.state === "running";
   // The form stays on the page, with what was entered, while its instrument is away.
-  const read = useRead(() => readService(name), [name, isUp]);
+  const read = useRead(async () => (row?.lab ? {} : readService(name)), [name, isUp]);
   useEffect(() => live.listen("resumed", read.again), []);
   const last = useRef(null);
   const card = useMemo(() => (last.current = read.value?.card ?? last.current), [read.value]);
   const readonly = !!live.lab?.readonly;
+  const other = live.labs.get(name.split("/")[0]);
+  if (!row && other && other.state !== "answers") return html`<h1>${name}</h1><${OtherLab} lab=${other} />`;
   if (!row) return html`<p class="message bad">The lab has no service ${name}. <a href="#/">All instruments</a></p>`;
   return html`
     <h1>${name} <${Chip} state=${row.state} /></h1>
@@ -127,10 +138,12 @@ export function InstrumentView({ name }) {
     ${row.error && html`<p class="message bad">${row.error}</p>`}
     <div class="columns"><div>
       <${Values} name=${name} />
-      ${card ? html`<${Members} name=${name} card=${card} readonly=${readonly} hasLock=${!!row.lock} />`
+      ${row.lab ? html`<${ElsewhereNote} row=${row} />` : card ? html`<${Members} name=${name} card=${card} readonly=${readonly} hasLock=${!!row.lock} />`
         : row.error ? "" : read.value?.card_error ? html`<p class="message bad">${read.value.card_error}</p>` : read.error ? html`<${Failure} error=${read.error} />` : html`<p class="quiet">Reading its card …</p>`}
     </div><div>
-      <${LockPanel} row=${row} />
+      ${row.lab ? row.lock && html`<section aria-labelledby="lock"><h2 id="lock">Lock</h2>
+        ${row.lock.owner ? html`<${LockLine} row=${row} />` : html`<p class="quiet">Nobody holds it.</p>`}</section>`
+        : html`<${LockPanel} row=${row} />`}
       <section aria-labelledby="calls"><h2 id="calls">Calls now</h2>
         <${Table} caption="Calls that run or wait" head=${["member", "by", "for", "waits for"]}
           rows=${(row.calls ?? []).map((call) => [call.member, call.user || call.caller,
@@ -143,6 +156,6 @@ export function InstrumentView({ name }) {
         ${row.simulated && html`<div><dt>simulated</dt><dd>yes</dd></div>`}
         ${card?.class && html`<div><dt>class</dt><dd>${card.class}</dd></div>`}
       </dl></section>
-      <${Log} name=${name} />
+      ${!row.lab && html`<${Log} name=${name} />`}
     </div></div>`;
 }

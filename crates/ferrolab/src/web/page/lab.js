@@ -12,8 +12,11 @@ const FILTERS = {
 };
 const GROUPS = {
   daemon: ["by daemon", (row) => [row.daemon]],
+  lab: ["by lab", (row) => [row.lab ?? HERE]],
   tag: ["by tag", (row) => (row.tags?.length ? [...new Set(row.tags)] : ["without a tag"])],
 };
+/** The lab of this page among others; no lab can have the name. */
+const HERE = "this lab";
 /** Values that a card shows; its instrument's view shows all. */
 const SHOWN_VALUES = 8;
 
@@ -59,6 +62,14 @@ function InstrumentCard({ name, onTag }) {
   </article>`;
 }
 
+/** What is said of a lab that is away, or has not answered yet. */
+export function OtherLab({ lab }) {
+  const isAway = lab.state === "away";
+  return html`<p class=${`message ${isAway ? "bad" : ""}`} role="status">${isAway
+    ? html`<strong>The lab ${lab.name} (${lab.host}) is away:</strong> ${lab.error}`
+    : `Asking the lab ${lab.name} (${lab.host}) …`}</p>`;
+}
+
 function matches(row, words) {
   const text = `${row.name} ${row.daemon} ${row.description ?? ""} ${(row.tags ?? []).join(" ")}`.toLowerCase();
   return words.every((word) => text.includes(word));
@@ -81,12 +92,15 @@ export function LabView() {
   const [filter, setFilter] = useState("all");
   const [group, setGroup] = useState("daemon");
   const [tag, setTag] = useState("");
+  const [lab, setLab] = useState("");
   useTopic(live, filter === "all" ? "lab" : "services");
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   const tags = [...new Set([...live.services.values()].flatMap((row) => row.tags ?? []))].sort();
   const hasTag = (row) => !tag || (row.tags ?? []).includes(tag);
+  const hasLab = (row) => !lab || (row.lab ?? HERE) === lab;
+  const groupings = Object.fromEntries(Object.entries(GROUPS).filter(([key]) => key !== "lab" || live.labs.size));
   const rows = [...live.services.values()]
-    .filter((row) => FILTERS[filter][1](row) && hasTag(row) && matches(row, words));
+    .filter((row) => hasLab(row) && FILTERS[filter][1](row) && hasTag(row) && matches(row, words));
   const groups = useMemo(() => {
     const found = new Map();
     for (const row of rows) {
@@ -101,13 +115,16 @@ export function LabView() {
     <h1 class="hidden">Instruments of the lab</h1>
     ${(live.lab.problems ?? []).map(({ subject, problem, advice }) => html`<p class="message bad"><strong>${subject}:</strong> ${
       problem}${advice && html`<br /><span class="quiet">${advice}</span>`}</p>`)}
+    ${[...live.labs.values()].filter((one) => one.state !== "answers").map((one) => html`<${OtherLab} key=${one.name} lab=${one} />`)}
     <form class="bar" role="search" onSubmit=${(event) => event.preventDefault()}>
       <label class="grows"><span class="hidden">Search instruments</span><input id="search" type="search"
         placeholder="Search instruments ( / )" value=${search} onInput=${(event) => setSearch(event.target.value)} /></label>
       ${choice("Show", filter, setFilter, FILTERS)}
       ${(tags.length > 0 || tag) && html`<label>Tag <select value=${tag} onChange=${(event) => setTag(event.target.value)}>
         <option value="">any</option>${[...new Set([...tags, tag])].filter(Boolean).map((one) => html`<option value=${one}>${one}</option>`)}</select></label>`}
-      ${choice("Group", group, setGroup, GROUPS)}
+      ${(live.labs.size > 0 || lab) && html`<label>Lab <select value=${lab} onChange=${(event) => setLab(event.target.value)}>
+        <option value="">all</option>${[...new Set([HERE, ...live.labs.keys(), lab])].filter(Boolean).map((one) => html`<option value=${one}>${one}</option>`)}</select></label>`}
+      ${choice("Group", group, setGroup, groupings)}
     </form>
     ${rows.length === 0 && html`<p class="quiet">${live.services.size
       ? "No instrument matches." : "No instrument is configured: see `ferrolab config`."}</p>`}

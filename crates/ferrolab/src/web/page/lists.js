@@ -7,6 +7,8 @@ import { Age, Chip, Failure, Table, serviceLink } from "./parts.js";
 import { html, useEffect, useRead, useRef, useState, useTopic } from "./view.js";
 import { numberText, timeText, valueText } from "./words.js";
 
+/** Instruments whose logs are here: those of other labs are on their own pages. */
+const ownServices = () => [...live.services.values()].filter((row) => !row.lab).map((row) => row.name);
 const link = (name) => html`<a href=${serviceLink(name)}>${name}</a>`;
 const LEVELS = ["trace", "debug", "info", "warn", "error"];
 const LOG_LINES = 300;
@@ -34,7 +36,7 @@ export function CallsView() {
     <section aria-labelledby="past"><h2 id="past">Logged</h2>
       <form class="bar" onSubmit=${(event) => event.preventDefault()}><label>Service
         <select value=${service} onChange=${(event) => setService(event.target.value)}><option value="">all</option>
-          ${[...live.services.keys()].map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
+          ${ownServices().map((name) => html`<option value=${name}>${name}</option>`)}</select></label>
         <button class="plain" onClick=${past.again}>Read again</button></form>
       <${Failure} error=${past.error} />
       <${Table} caption="Calls in the call log" head=${["time", "service", "member", "by", "took", "outcome"]}
@@ -118,7 +120,7 @@ export function LogView() {
       html`<option value=${option}>${option}</option>`)}</select></label>`;
   return html`<h1>Log</h1>
     <form class="bar" onSubmit=${(event) => event.preventDefault()}>
-      ${select("Service", service, setService, [...live.services.keys()])}
+      ${select("Service", service, setService, ownServices())}
       ${select("At least", level, setLevel, LEVELS.slice(1))}
       <button class="plain" onClick=${log.again}>Read again</button></form>
     <${Failure} error=${log.error} />

@@ -27,6 +27,8 @@ class Live {
   daemons = new Map();
   nameservers = new Map();
   processes = new Map();
+  /** Other labs beside this one; their instruments are in `services`, each with its `lab`. */
+  labs = new Map();
   alarms = [];
   newLines = [];
   series = new Map();
@@ -93,13 +95,17 @@ class Live {
         const data = JSON.parse(event.data);
         act(data);
         // A snapshot on its way may be older than this event.
-        if (["lab", "sample", "alarm"].includes(name)) for (const later of this.#later) later.push(() => act(data));
+        if (["lab", "labs", "sample", "alarm"].includes(name)) for (const later of this.#later) later.push(() => act(data));
         this.#lastId = this.#isLoaded ? event.lastEventId : "";
       }));
     // A stream without a place to go on from begins with `reset`.
     source.addEventListener("open", () => this.#news(source, () => {}));
     on("tick", ({ now }) => this.#setClock(now));
     on("lab", (change) => this.#merge(change));
+    on("labs", ({ labs, values = [], ...change }) => {
+      this.#merge(labs ? { ...change, others: labs } : change);
+      values.forEach((sample) => this.#addSample(sample));
+    });
     on("sample", (samples) => samples.forEach((sample) => this.#addSample(sample)));
     on("alarm", ({ alarms }) => {
       this.alarms = alarms;
@@ -171,18 +177,20 @@ class Live {
       this.error = null;
       this.#setClock(lab.now);
       this.lab = lab;
-      this.services = new Map(lab.services.map((row) => [row.name, row]));
+      this.labs = new Map((lab.labs ?? []).map((row) => [row.name, row]));
+      const services = [...lab.services, ...(lab.labs ?? []).flatMap((other) => other.services)];
+      this.services = new Map(services.map((row) => [row.name, row]));
       this.daemons = new Map(lab.daemons.map((row) => [row.name, row]));
       this.nameservers = new Map((lab.nameservers ?? []).map((row) => [row.name, row]));
       this.processes = new Map((lab.processes ?? []).map((row) => [row.name, row]));
       this.alarms = lab.alarms ?? [];
-      const told = new Set(lab.services.flatMap((row) => (row.series ?? []).map((one) => seriesKey(row.name, one.member))));
+      const told = new Set(services.flatMap((row) => (row.series ?? []).map((one) => seriesKey(row.name, one.member))));
       for (const [key, series] of this.series) {
         if (told.has(key)) continue;
         Object.assign(series, { value: null, quality: "no data", seq: null });
         this.touch(`series ${key}`);
       }
-      for (const row of lab.services) this.#addSeries(row);
+      for (const row of services) this.#addSeries(row);
       this.#isLoaded = true;
       later.forEach((act) => act());
       for (const name of this.services.keys()) this.touch(`service ${name}`);
@@ -199,7 +207,7 @@ class Live {
   #merge(change) {
     let isNew = false;
     for (const [rows, kept] of [["services", this.services], ["daemons", this.daemons],
-      ["nameservers", this.nameservers], ["processes", this.processes]]) {
+      ["nameservers", this.nameservers], ["processes", this.processes], ["others", this.labs]]) {
       for (const row of change[rows] ?? []) {
         isNew ||= !kept.has(row.name) || String(row.tags) !== String(kept.get(row.name).tags);
         const owner = (one) => `${one?.lock?.owner?.epoch} ${one?.lock?.owner?.away}`;
@@ -214,6 +222,7 @@ class Live {
     }
     for (const [rows, names] of Object.entries(change.removed ?? {})) {
       for (const name of names) this[rows]?.delete(name);
+      if (rows === "services") names.forEach((name) => this.touch(`service ${name}`));
       isNew = true;
     }
     for (const key of ["problems", "supervisor"]) {

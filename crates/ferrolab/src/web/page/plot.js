@@ -47,7 +47,8 @@ class Line {
     const { service, member } = this.series;
     let past = null;
     try {
-      past = await readHistory({ service, member, start, end, points: POINTS });
+      // The history of another lab is on its own host.
+      if (!live.services.get(service)?.lab) past = await readHistory({ service, member, start, end, points: POINTS });
     } catch (error) {
       // A lab without a history: the page draws what it has seen itself.
       if (error.status !== 404) throw error;
@@ -209,7 +210,7 @@ export function TimePlot({ series, title }) {
           const [from, to] = ends();
           event.currentTarget.href = historyFile({ service: one.service, member: one.member, start: from, end: to, points: POINTS });
         }}>CSV${series.length > 1 ? ` ${one.member}` : ""}</a>`)
-        : html`<span class="quiet right">No history is configured: since the page was opened.</span>`}
+        : html`<span class="quiet right">${live.services.get(series[0]?.service)?.lab ? "The history is on the lab's own page" : "No history is configured"}: since the page was opened.</span>`}
     </div>
     ${error && html`<p class="message bad" role="alert">${error.message}</p>`}
     <div class="canvas" ref=${place}></div>
