@@ -7,7 +7,7 @@
 mod cursors;
 mod lines;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,7 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const MAX_LINES: usize = 5000;
 /// How long a refused line is shown.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(3600);
-/// Lines that a target may refuse one by one before it is taken to refuse all.
+/// Lines of one series that a target may refuse one by one before the rest of the series waits for
+/// the next time; and of all series before the target has taken one.
 const MAX_REFUSED: usize = 20;
 
 /// The troubles of all targets, in sentences; clones share them.
@@ -164,20 +165,22 @@ impl PushTarget {
     }
 
     async fn send_from_cursors(&mut self) -> Result<(), String> {
-        let (mut size, mut refused) = (MAX_LINES, 0);
+        let (mut size, mut has_taken_now) = (MAX_LINES, false);
+        let mut refused: HashMap<SeriesKey, usize> = HashMap::new();
         loop {
-            let request = self.gather(size).await?;
+            let request = self.gather(size, &refused).await?;
             for (key, cursor) in &request.skipped {
                 self.cursors.set(key, *cursor);
             }
-            if request.lines.is_empty() {
+            let Some((line, key, _)) = request.lines.first() else {
                 if !request.skipped.is_empty() {
                     self.save().await;
                 }
                 return Ok(());
-            }
+            };
             match self.post(&request).await {
                 Ok(()) => {
+                    has_taken_now = true;
                     self.cursors.has_taken = true;
                     self.pass(&request).await;
                     size = (2 * size).min(MAX_LINES);
@@ -188,19 +191,20 @@ impl PushTarget {
                         size = request.lines.len() / 2;
                         continue;
                     }
-                    refused += 1;
                     let refusal = format!("{status}{text}");
-                    if refused > MAX_REFUSED {
+                    if !has_taken_now && refused.values().sum::<usize>() >= MAX_REFUSED {
                         return Err(format!("it refuses every value: {refusal}"));
                     }
+                    *refused.entry(key.clone()).or_default() += 1;
                     self.refused += 1;
                     if self.cursors.has_taken {
-                        let line = request.lines.first().map(|(line, ..)| line.trim_end());
+                        let line = line.trim_end();
                         warn!(
                             database = self.host,
                             line, refusal, "a database refuses a value, which is left out"
                         );
                     }
+                    let refusal = format!("{refusal} ({}.{})", key.service, key.member);
                     self.last_refusal = Some((Instant::now(), refusal));
                     self.pass(&request).await;
                 }
@@ -237,9 +241,13 @@ impl PushTarget {
         tokio::task::block_in_place(|| self.cursors.save());
     }
 
-    /// The next lines, from all series in turn.
-    async fn gather(&mut self, most: usize) -> Result<LineRequest, String> {
-        let gathered = tokio::task::block_in_place(|| self.gather_now(most));
+    /// The next lines, from all series in turn but those of which too many were `refused`.
+    async fn gather(
+        &mut self,
+        most: usize,
+        refused: &HashMap<SeriesKey, usize>,
+    ) -> Result<LineRequest, String> {
+        let gathered = tokio::task::block_in_place(|| self.gather_now(most, refused));
         gathered.map_err(unreadable)
     }
 
@@ -253,7 +261,11 @@ impl PushTarget {
         Ok(())
     }
 
-    fn gather_now(&mut self, most: usize) -> Result<LineRequest, StoreError> {
+    fn gather_now(
+        &mut self,
+        most: usize,
+        refused: &HashMap<SeriesKey, usize>,
+    ) -> Result<LineRequest, StoreError> {
         let mut request = LineRequest::default();
         let host = os::host_name();
         for (key, unit) in self.store.series_names() {
@@ -262,7 +274,8 @@ impl PushTarget {
             if left == 0 {
                 break;
             }
-            if !self.is_wanted(&key) {
+            let is_held = refused.get(&key).is_some_and(|count| *count >= MAX_REFUSED);
+            if is_held || !self.is_wanted(&key) {
                 continue;
             }
             let cursor = self.cursor(&key)?;
