@@ -11,6 +11,7 @@ import Pyro5.api
 import pytest
 from harness import NEVER, free_port, new_lab, wait_for
 from harness.lab import interpreter
+from harness.web import Page
 
 NAMESERVER = "Pyro.NameServer"
 # A demo takes the usual port where it can: two that start in the same instant could both want it.
@@ -111,6 +112,12 @@ def test_it_prints_the_names_of_its_services(demo):
     assert len(services) >= 3, services
     for name in services:
         assert name in demo.text
+
+
+def test_it_prints_the_link_of_its_page(demo):
+    link = re.search(r"The page: (http://localhost:\d+/)", demo.text)[1]
+    shown = lambda: {row["name"] for row in Page(link).get("/api/lab")["services"] if row["state"] == "running"}
+    wait_for(lambda: shown() >= set(demo.names()), NEVER, "the page shows the services")
 
 
 def test_the_port_can_be_chosen(demo, lab):

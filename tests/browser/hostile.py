@@ -4,14 +4,22 @@ import logging
 
 from Pyro5.api import expose
 
-ATTACKS = [
-    "<script>window.attacked = 1</script>",
-    "<img src=x onerror='window.attacked = 1'>",
-    "\"><svg onload=window.attacked=1>",
-    "javascript:window.attacked=1",
-    "${window.attacked=1}",
-    "</textarea><iframe srcdoc='<script>parent.attacked=1</script>'>",
+CODE = "window.attacked=1"
+ELEMENTS = [
+    f"<script>{CODE}</script>",
+    f"<img src=x onerror='{CODE}'>",
+    f"<svg onload={CODE}>",
+    "<iframe srcdoc='<script>parent.attacked=1</script>'></iframe>",
+    f"<a href='javascript:{CODE}'>x</a>",
+    f"<details open ontoggle={CODE}>x</details>",
+    f"<input autofocus onfocus={CODE}>",
+    f"javascript:{CODE}",
+    f"${{{CODE}}}",
 ]
+# Each could end the text or the attribute that it is put into.
+ENDS = ["", '">', "'>", "</textarea>", "</title></style></script>", "-->", "]]>", "`", "}}"]
+ATTACKS = [end + element for end in ENDS for element in ELEMENTS]
+PARTS = [ATTACKS[first : first + len(ELEMENTS)] for first in range(0, len(ATTACKS), len(ELEMENTS))]
 
 
 @expose
@@ -23,9 +31,10 @@ class Hostile:
         return " ".join(ATTACKS)
 
     def give(self, number: int):
-        """<img src=x onerror='window.attacked = 1'>"""
-        logging.warning(ATTACKS[number])
-        return [ATTACKS[number], {ATTACKS[number]: ATTACKS[number]}]
+        """<img src=x onerror='window.attacked=1'>"""
+        for attack in PARTS[number]:
+            logging.warning(attack)
+        return [*PARTS[number][:7], {attack: attack for attack in PARTS[number]}]
 
     def fail(self, number: int):
-        raise ValueError(ATTACKS[number])
+        raise ValueError("\n".join(PARTS[number]))

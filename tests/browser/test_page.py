@@ -1,14 +1,14 @@
 """The page in a real browser: what it shows, what people can do with it, and outages."""
 
-import os
 import re
-import signal
 from pathlib import Path
 
 import pytest
+from conftest import serious_findings
 from harness import NEVER, free_port, new_lab, wait_for
 from harness.holder import Holder
 from harness.lab import DRIVERS
+from hostile import ATTACKS, PARTS
 
 HERE = Path(__file__).resolve().parent
 CONFIGURATION = """\
@@ -17,7 +17,7 @@ daemons:
   bench: {host: localhost, classname: LockableDaemon}
   other: {host: localhost}
 services:
-  lab.typed: {module: typed, classname: Typed, daemon: bench, instancemode: single, members: {volts: {minimum: 0, unit: V, poll: 0.2}}}
+  lab.typed: {module: typed, classname: Typed, daemon: bench, instancemode: single, members: {volts: {minimum: 0, unit: V, poll: 0.2, alarm: {above: 20}}}}
   lab.supply: {native: simulated.power_supply, description: Bench supply, daemon: bench, tags: [optics, room-2]}
   lab.hostile:
     module: hostile
@@ -26,7 +26,7 @@ services:
     instancemode: single
     description: "<img src=x onerror='window.attacked = 1'>"
   lab.broken: {module: there_is_none, classname: Broken, daemon: other, instancemode: single}
-  lab.meter: {native: simulated.multimeter, daemon: other, tags: [optics]}
+  lab.meter: {native: simulated.multimeter, daemon: other, tags: [optics], members: {measure_voltage: {poll: 0.5, unit: V}, measure_current: {poll: 0.5, unit: A}}}
 autolaunch: {daemons: [bench, other]}
 web: {port: 0, supervision: {hang_timeout: 0}}
 history: true
@@ -179,6 +179,37 @@ def test_values_are_live_and_drawn_and_exported(page, lab):
     figure.get_by_text(re.compile(r"\d to \d")).wait_for()
 
 
+def test_a_plot_has_an_axis_for_each_unit_and_is_moved_in_time(page):
+    at(page, "lab.meter")
+    figure = page.get_by_role("figure")
+    axes = lambda: figure.locator(".u-axis").count()
+    wait_for(lambda: axes() == 3, NEVER, "axes of the time and of two units")
+    page.get_by_label("measure_current", exact=True).uncheck()
+    wait_for(lambda: axes() == 2, NEVER, "axes of the time and of one unit")
+    ends = re.compile(r"\d to \d")
+    assert figure.get_by_text(ends).count() == 0
+    figure.get_by_role("button", name="Earlier").click()
+    before = figure.get_by_text(ends).inner_text()
+    figure.get_by_role("button", name="Later").click()
+    wait_for(lambda: figure.get_by_text(ends).inner_text() != before, NEVER, "another time")
+    figure.get_by_role("button", name="10 min").click()
+    figure.get_by_text(ends).wait_for(state="detached")
+
+
+def test_an_alarm_is_shown_and_acknowledged(page, lab):
+    with lab.proxy("lab.typed") as proxy:
+        proxy.volts = 25
+        page.get_by_role("link", name="Alarms").click()
+        row = page.get_by_role("row", name=re.compile("lab.typed"))
+        row.get_by_text("firing").wait_for()
+        wait_for(lambda: page.title().startswith("(1)"), NEVER, "the tab's title counts it")
+        assert "25 V" in row.inner_text() and "above 20" in row.inner_text()
+        row.get_by_role("button", name="Acknowledge").click()
+        row.get_by_text("acknowledged").wait_for()
+        proxy.volts = 1.5
+    page.get_by_text("No alarm").wait_for()
+
+
 def test_a_series_without_news_says_so(tab):
     with new_lab() as lab:
         lab.config(CONFIGURATION, here=str(HERE), drivers=str(DRIVERS))
@@ -222,37 +253,6 @@ def test_a_running_call_is_seen_by_everybody(page, lab):
     page.locator(".scrolls[aria-label='Calls that run or wait']").get_by_text("wait", exact=True).wait_for()
     gate.touch()
     page.get_by_text("No call runs or waits.").wait_for()
-
-
-@pytest.mark.parametrize("process", ["web", "supervisor", "daemon"])
-def test_what_has_gone_is_said_and_heals_without_a_reload(tab, process):
-    with new_lab() as lab:
-        lab.config(CONFIGURATION, here=str(HERE), drivers=str(DRIVERS))
-        lab.run("up", check=False)
-        page = opened(tab, lab.wait_for_status("processes", "web", "running")["uri"])
-        page.evaluate("window.mark = 'not loaded anew'")
-        if process == "web":
-            pid = lab.entry("processes", "web")["pid"]
-            os.kill(pid, signal.SIGSTOP)
-            page.get_by_text("The lab's web process cannot be reached").wait_for()
-            assert page.get_attribute("html", "data-connection") == "lost", "old values are grey"
-            os.kill(pid, signal.SIGKILL)
-        elif process == "daemon":
-            os.kill(lab.entry("daemons", "bench")["pid"], signal.SIGKILL)
-            # It would be back before the page has shown anything.
-            lab.run("stop", "daemon", "bench", "--force")
-            card = page.locator("article", has_text="lab.supply")
-            card.locator(".chip:not(.good)").first.wait_for()
-            lab.run("start", "daemon", "bench")
-        else:
-            os.kill(lab.supervisor(), signal.SIGKILL)
-            page.get_by_text(re.compile("cannot be reached|supervisor does not answer")).wait_for()
-            lab.run("up", check=False)
-        page.wait_for_selector(".connection.good")
-        card = page.locator("article", has_text="lab.supply")
-        card.locator(".chip.good", has_text="running").wait_for()
-        page.wait_for_selector(".banner.bad", state="detached")
-        assert page.evaluate("window.mark") == "not loaded anew"
 
 
 def test_a_form_keeps_its_texts_while_its_instrument_is_away(tab):
@@ -353,21 +353,24 @@ def test_a_browser_whose_clock_is_wrong_shows_right_ages(chromium, lab):
 
 def test_hostile_texts_are_texts(page, lab):
     at(page, "lab.hostile")
-    for number in range(6):
+    for number, part in enumerate(PARTS):
         for name in ("give", "fail"):
             form = member(page, name)
             field(form, "number").fill(str(number))
             form.get_by_role("button", name="Call").click()
-            form.locator("output, [role=alert]").first.wait_for()
+            form.locator("output, [role=alert]", has_text=part[1]).first.wait_for()
     line = member(page, "reading")
     line.get_by_role("button", name="Read").click()
     line.locator("output", has_text="<script>").wait_for()
     wait_for(lambda: "iframe" in lab.run("logs", "show", "--service", "lab.hostile").stdout, NEVER, "it is in the log")
     page.get_by_role("button", name="Read again").click()
     page.locator(".log", has_text="onerror").wait_for()
-    for view in ("Log", "Calls", "Locks", "Alarms", "Lab"):
-        page.get_by_role("link", name=view, exact=True).click()
-        page.wait_for_selector("h1")
+    with Holder.having(lab.uri("lab.hostile"), ATTACKS[1]):
+        page.locator(".lock", has_text=ATTACKS[1]).wait_for()
+        for view in ("Log", "Calls", "Locks", "Alarms", "Lab"):
+            page.get_by_role("link", name=view, exact=True).click()
+            page.wait_for_selector("h1")
+        page.locator(".lock", has_text=ATTACKS[1]).wait_for()
     assert page.evaluate("window.attacked") is None
     assert page.locator("main img, main iframe, main script").count() == 0
 
@@ -438,8 +441,6 @@ def test_dark_and_light_and_the_width_of_a_phone(page):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_people_with_a_screen_reader_or_a_keyboard(page, theme):
-    from axe_playwright_python.sync_playwright import Axe
-
     page.evaluate(f"localStorage.setItem('ferrolab-theme', '{theme}')")
     page.reload()
     page.wait_for_selector("article")
@@ -447,9 +448,7 @@ def test_people_with_a_screen_reader_or_a_keyboard(page, theme):
     for view in ("#/", "#/service/lab.typed", "#/service/lab.supply", "#/calls", "#/locks", "#/alarms", "#/log"):
         page.goto(page.url.split("#")[0] + view)
         page.wait_for_selector("h1", state="attached")
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                found.append((view, violation["id"], [node["html"] for node in violation["nodes"]][:3]))
+        found += [(view, *finding) for finding in serious_findings(page)]
     assert found == []
 
 
