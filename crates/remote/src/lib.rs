@@ -294,7 +294,7 @@ pub use identity::{Identity, IdentitySource, client_at, client_name};
 pub use instance::{PerCall, PerSession};
 pub use limited::with_facts;
 pub use lock::{
-    Break, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockState,
+    Break, KeptLock, LockEvent, LockLog, LockOwner, LockParty, LockRecord, LockSettings, LockState,
     LockStatus, LockWaiter,
 };
 pub use native::{

@@ -16,6 +16,7 @@ mod driver_check;
 mod drivers;
 pub(crate) mod feed;
 mod health;
+mod lock_state;
 mod locks;
 mod member_facts;
 mod messages;
@@ -151,7 +152,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let settings = settings(config, &authority)?;
     let certificate_expires = tls::expires(settings.tls.as_ref());
     let (listener, changed_uris) = address::listen(config, &state_file).await?;
-    let (first_epoch, lost_epochs) = locks::first_epoch(config, &lock_files);
+    let lock_state = lock_state::begin_life(config, &lock_files);
+    let first_epoch = lock_state.first_epoch;
     let allowed = connections(services);
     let daemon = Daemon::new(DaemonConfig {
         first_epoch,
@@ -187,7 +189,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let workers = Arc::new(WorkerSet::start(&spawner, specs, &registry));
     let (health, unwell) = watch::channel(health::Unwell::new());
     let (alarms, lost_alarms) = Alarms::start(services, alarms_file, &feed);
-    let notes = changed_uris.into_iter().chain(lost_epochs).chain(lost_alarms).collect();
+    let notes = changed_uris.into_iter().chain(lock_state.lost).chain(lost_alarms).collect();
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
         .with_certificate_expiry(certificate_expires)
         .with_call_log(call_log.clone())
@@ -235,6 +237,11 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         answered,
     };
     polls.start(&daemon, &workers, &tasks, &stopping);
+    lock_state::restore(&daemon, &lock_state.kept);
+    let kept_locks_end = CancellationToken::new();
+    let writing = lock_state
+        .writer
+        .map(|writer| tokio::spawn(writer.follow(daemon.clone(), kept_locks_end.clone())));
     let users = users.map(|folder| UserTable::open(folder).serve(&daemon));
     let _users = users.map(|users| AbortOnDropHandle::new(tokio::spawn(users)));
     tasks.spawn(daemon.serve(listener, serving_stop.clone()));
@@ -269,6 +276,11 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     serving_stop.cancel();
     tasks.close();
     tasks.wait().await;
+    kept_locks_end.cancel();
+    if let Some(writing) = writing {
+        // It has ended in any case then.
+        let _ = writing.await;
+    }
     workers.stop().await;
     drop(lock_log);
     drop(reporter);

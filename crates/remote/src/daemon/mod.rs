@@ -46,7 +46,7 @@ use crate::daemon::shared::LogLimits;
 pub(crate) use crate::daemon::shared::Shared;
 use crate::daemon::streams::Streams;
 use crate::daemon::validator::{Handshake, Welcome};
-use crate::lock::{LockLog, LockSettings, LockStatus};
+use crate::lock::{KeptLock, LockLog, LockSettings, LockStatus};
 use crate::net::Listener;
 use crate::object::{BoxFuture, Object};
 use crate::session::OwnCallReason;
@@ -298,6 +298,19 @@ impl Daemon {
     /// Changes whenever [`locks`](Self::locks) may have.
     pub fn lock_changes(&self) -> watch::Receiver<u64> {
         self.shared.locks.changes()
+    }
+
+    /// The locks that outlive this process: those with a token. The next process of the daemon
+    /// [restores](Self::restore_lock) them.
+    pub fn kept_locks(&self) -> Vec<KeptLock> {
+        self.shared.locks.kept()
+    }
+
+    /// Restores a lock of an earlier process of this daemon, for an owner who may come back with
+    /// the token within `left`. Call it before the daemon serves. False if its object has no lock,
+    /// or its epoch is not below those of this process.
+    pub fn restore_lock(&self, lock: &KeptLock, left: Duration) -> bool {
+        self.shared.locks.restore(lock, left)
     }
 
     /// A handle that breaks locks of this daemon, for objects that it serves.

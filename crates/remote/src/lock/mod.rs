@@ -6,12 +6,14 @@
 
 #[doc(hidden)]
 pub mod check;
+pub(crate) mod kept;
 pub(crate) mod policy;
 pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 pub(crate) mod types;
 
+pub use kept::KeptLock;
 pub use status::{LockOwner, LockState, LockStatus, LockWaiter};
 pub use types::{
     Break, Event as LockEvent, LockLog, LockSettings, Party as LockParty, Record as LockRecord,

@@ -2,6 +2,7 @@
 
 mod aborts;
 mod among_many;
+mod kept;
 mod lost_rights;
 mod own_calls;
 mod seeds;
@@ -108,8 +109,7 @@ impl Story {
                 Effect::Abort => self.aborts += 1,
                 Effect::Answer(_, Outcome::Refused(refusal)) => self.log.push(short(&refusal)),
                 Effect::Answer(_, Outcome::TimedOut) => self.log.push("in vain".into()),
-                // The record says so.
-                Effect::Answer(_, Outcome::Granted { .. }) => {}
+                Effect::Answer(_, Outcome::Granted { .. }) => {} // The record says so.
                 Effect::Record(record) => {
                     let event = match record.event {
                         Event::Granted => "has it".to_owned(),

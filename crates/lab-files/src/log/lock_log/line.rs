@@ -25,7 +25,8 @@ pub struct Line {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub service: String,
     /// `granted`, `resumed`, `joined`, `suspended`, `released`, `expired` or `broken`; `started`
-    /// for the daemon (the locks of its last process have ended); `unrecorded` for lines left out.
+    /// for the daemon (the locks of its last process have ended, but for those that are
+    /// `suspended` next); `unrecorded` for lines left out.
     pub event: String,
     /// The name that the client gave with the lock.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -24,6 +24,8 @@ pub(super) struct LockEntry {
     pub(super) tickets: HashMap<Ticket, Asker>,
     /// Whose the lock is, or was last, since when.
     pub(super) owner: Option<(Arc<Session>, SystemTime)>,
+    /// The same of an owner from an earlier process, who has no session here.
+    pub(super) restored_since: Option<SystemTime>,
     pub(super) trouble: Option<String>,
     pub(super) timer: Option<Timer>,
     /// Item streams that end after their clients, at a time.
@@ -52,6 +54,7 @@ impl LockEntry {
             settings: Arc::new(settings),
             tickets: HashMap::new(),
             owner: None,
+            restored_since: None,
             trouble: None,
             timer: None,
             stream_ends,
@@ -134,7 +137,8 @@ impl LockEntry {
         self.lock.waiting().map(waiter).collect()
     }
 
-    fn since(&self) -> SystemTime {
-        self.owner.as_ref().map_or(SystemTime::UNIX_EPOCH, |(_, since)| *since)
+    pub(super) fn since(&self) -> SystemTime {
+        let since = self.owner.as_ref().map(|(_, since)| *since);
+        since.or(self.restored_since).unwrap_or(SystemTime::UNIX_EPOCH)
     }
 }

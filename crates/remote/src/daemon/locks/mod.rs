@@ -5,6 +5,7 @@ pub(crate) mod abort;
 mod abort_table;
 pub(crate) mod described;
 mod entry;
+mod kept;
 pub(crate) mod lock_gate;
 mod lost_rights;
 pub(crate) mod methods;

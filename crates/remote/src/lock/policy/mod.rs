@@ -23,9 +23,11 @@
 //! - A connection that has lost its lock no longer drives, until it asks for the lock again. A
 //!   connection that is gone neither drives nor gets the lock. Only oneway calls that it had sent
 //!   to a free object are carried out.
+//! - A lock with a token is restored by the daemon's next process (`kept`): its owner is away then.
 
 mod attempts;
 mod calls;
+mod kept;
 mod lease;
 mod shown;
 mod steps;
@@ -38,6 +40,7 @@ use crate::token::TokenHash;
 pub(crate) use attempts::ATTEMPT_LIFE;
 use attempts::Attempts;
 pub(crate) use calls::{ABORT_SESSION, Call, LateWork, OWN_SESSION};
+pub(crate) use kept::KeptHold;
 pub(crate) use shown::PhaseView;
 
 /// How long a plain `lock()` waits for running calls, and how long the next owner keeps new calls

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::super::types::{Break, Event, Loss, Outcome, Record, Refusal, Request};
+use super::super::types::{Break, Event, Loss, Outcome, Party, Record, Refusal, Request};
 use super::{
     Block, Effect, GRANT_PATIENCE, Hold, Lock, LockPhase, Lost, MAX_WAITING, MAX_WAITING_OF_HOST,
     RequestPlace, Ticket, WaitKind, Waiting,
@@ -252,15 +252,7 @@ impl Lock {
         self.block = Block::Idle;
         self.attempts.end_wait();
         self.attempts.remove(&request.party);
-        let hold = Hold {
-            owner: request.party,
-            epoch,
-            since: now,
-            used: now,
-            token: request.token,
-            via: request.via,
-            members: BTreeSet::new(),
-        };
+        let hold = Hold::new(request.party, epoch, now, request.token, request.via);
         let event = if kind == WaitKind::Resuming { Event::Resumed } else { Event::Granted };
         effects.push(record(&hold, event, None));
         effects.push(Effect::Answer(ticket, Outcome::Granted { epoch }));
@@ -276,6 +268,19 @@ impl Lock {
     }
 }
 
-fn record(hold: &Hold, event: Event, held: Option<Duration>) -> Effect {
+impl Hold {
+    /// The possession of a lock from `since` on.
+    pub(super) fn new(
+        owner: Party,
+        epoch: u64,
+        since: Instant,
+        token: Option<(TokenHash, Duration)>,
+        via: String,
+    ) -> Self {
+        Hold { owner, epoch, since, used: since, token, via, members: BTreeSet::new() }
+    }
+}
+
+pub(super) fn record(hold: &Hold, event: Event, held: Option<Duration>) -> Effect {
     Effect::Record(Record { event, party: hold.owner.clone(), epoch: Some(hold.epoch), held })
 }

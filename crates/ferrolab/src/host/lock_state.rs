@@ -1,0 +1,331 @@
+//! State file of a daemon's locks: epochs rise over restarts, and locks with a token outlive them.
+//!
+//! The file has the hash of a token, never the token. It is written at each change of such locks,
+//! so that a crash loses no lock that is older than a moment. The time of a lock does not run while
+//! the daemon is down: its owner could not come back.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use lab_config::DaemonClass;
+use remote::{ClientCertificate, Credential, Daemon, KeptLock, TokenHash};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::paths::LockFiles;
+use crate::{files, state_file};
+
+/// Shortest time between two writes of the file.
+const WRITE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Epochs that one life of a daemon may use; a thousand grants a second last for months.
+const EPOCHS_PER_LIFE: u64 = 10_000_000_000;
+
+/// Lives that a state file may tell of; their epochs still fit a double of JSON.
+const MAX_LIVES: u64 = 900_000;
+
+/// The state file of a daemon's locks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct LockMemory {
+    /// How many lives it has had.
+    lives: u64,
+    /// Locks with a token; 0.1.0 neither knows nor keeps them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) kept: Vec<KeptLockRow>,
+}
+
+/// Facts about a daemon's locks from its lives before.
+#[derive(Debug)]
+pub(super) struct Inherited {
+    /// The first epoch of this life: above all that it has had before.
+    pub(super) first_epoch: u64,
+    /// The loss with a file that cannot be used, in words.
+    pub(super) lost: Option<String>,
+    /// The locks that were kept by a token at the end of the last life.
+    pub(super) kept: Vec<KeptLockRow>,
+    /// Writer of the locks of this life; `None` in a daemon without locks.
+    pub(super) writer: Option<KeptLockWriter>,
+}
+
+/// Begins a life of a daemon.
+pub(super) fn begin_life(config: &lab_config::Daemon, files: &LockFiles) -> Inherited {
+    match config.class {
+        DaemonClass::Plain => {
+            Inherited { first_epoch: 1, lost: None, kept: Vec::new(), writer: None }
+        }
+        DaemonClass::Lockable => {
+            let (before, lost) = count_life(&files.state);
+            let first_epoch = before.lives.saturating_mul(EPOCHS_PER_LIFE).saturating_add(1);
+            let (lives, kept) = (before.lives + 1, before.kept);
+            let memory = LockMemory { lives, kept: kept.clone() };
+            let writer = Some(KeptLockWriter::new(files.state.clone(), memory));
+            Inherited { first_epoch, lost, kept, writer }
+        }
+    }
+}
+
+/// The row of a lock in the state file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct KeptLockRow {
+    service: String,
+    user: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialRow>,
+    /// When its owner got it, in seconds since 1970.
+    since: u64,
+    /// SHA-256 of the token, in base64.
+    token_hash: String,
+    epoch: u64,
+    /// How long it outlives its owner's connection, in seconds.
+    ttl: f64,
+    /// How long it is kept for an owner who does not come back, in seconds.
+    left: f64,
+}
+
+/// The credential that an owner has shown, in base64.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CredentialRow {
+    /// SHA-256 of a login's token.
+    TokenHash(String),
+    /// A certificate in DER.
+    Certificate(String),
+}
+
+/// Writer of the locks that outlive this process.
+#[derive(Debug)]
+pub(super) struct KeptLockWriter {
+    file: PathBuf,
+    memory: LockMemory,
+}
+
+/// Restores the locks of the process before, each whose service still has a lock.
+pub(super) fn restore(daemon: &Daemon, rows: &[KeptLockRow]) {
+    for row in rows {
+        let service = &row.service;
+        let left = seconds(row.left);
+        match (row.read(), left) {
+            (Some(lock), Some(left)) if daemon.restore_lock(&lock, left) => {
+                info!(service, user = row.user, "a lock is kept for its owner, who has its token");
+            }
+            _ => warn!(service, user = row.user, "a lock of the daemon's last process is not kept"),
+        }
+    }
+}
+
+impl KeptLockWriter {
+    /// The writer of `file`, which has `memory` now.
+    pub(super) fn new(file: PathBuf, memory: LockMemory) -> Self {
+        KeptLockWriter { file, memory }
+    }
+
+    /// Writes the file at each change until `over`, and once more then.
+    pub(super) async fn follow(mut self, daemon: Daemon, over: CancellationToken) {
+        let mut changes = daemon.lock_changes();
+        let mut written = Vec::new();
+        // The rows of the process before, which are restored by now or not at all.
+        let mut is_stale = !self.memory.kept.is_empty();
+        loop {
+            changes.borrow_and_update();
+            let kept = daemon.kept_locks();
+            if is_stale || written != kept {
+                self.write(&kept).await;
+                (written, is_stale) = (kept, false);
+            }
+            let next_change = async {
+                tokio::time::sleep(WRITE_INTERVAL).await;
+                changes.changed().await.is_ok()
+            };
+            if over.run_until_cancelled(next_change).await != Some(true) {
+                break;
+            }
+        }
+        let kept = daemon.kept_locks();
+        // An owner who is away has less time now than at the last write.
+        if !kept.is_empty() || written != kept {
+            self.write(&kept).await;
+        }
+    }
+
+    async fn write(&mut self, kept: &[KeptLock]) {
+        let now = Instant::now();
+        self.memory.kept = kept.iter().map(|lock| KeptLockRow::of(lock, now)).collect();
+        let (memory, file) = (self.memory.clone(), self.file.clone());
+        let written = tokio::task::spawn_blocking(move || memory.write(&file)).await;
+        if let Err(error) = written.unwrap_or_else(|error| Err(error.to_string())) {
+            warn!(file = %self.file.display(), error,
+                "locks with a token would not outlive this process of the daemon");
+        }
+    }
+}
+
+impl KeptLockRow {
+    fn of(lock: &KeptLock, now: Instant) -> Self {
+        let since = lock.since.duration_since(SystemTime::UNIX_EPOCH);
+        KeptLockRow {
+            service: lock.id.clone(),
+            user: lock.user.clone(),
+            identity: lock.identity.as_deref().map(str::to_owned),
+            address: lock.address.clone(),
+            credential: lock.credential.as_ref().map(CredentialRow::of),
+            since: since.map_or(0, |since| since.as_secs()),
+            token_hash: BASE64_STANDARD.encode(lock.token.bytes()),
+            epoch: lock.epoch,
+            ttl: lock.ttl.as_secs_f64(),
+            left: lock.left(now).as_secs_f64(),
+        }
+    }
+
+    /// The lock; `None` where a field has a value that this program never writes.
+    fn read(&self) -> Option<KeptLock> {
+        let since = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(self.since))?;
+        let credential = match &self.credential {
+            Some(row) => Some(row.read()?),
+            None => None,
+        };
+        Some(KeptLock {
+            id: self.service.clone(),
+            user: self.user.clone(),
+            identity: self.identity.as_deref().map(Into::into),
+            address: self.address.clone(),
+            credential,
+            since,
+            token: hash(&self.token_hash)?,
+            epoch: self.epoch,
+            ttl: seconds(self.ttl)?,
+            until: None,
+        })
+    }
+}
+
+impl CredentialRow {
+    fn of(credential: &Credential) -> Self {
+        match credential {
+            Credential::Token(hash) => {
+                CredentialRow::TokenHash(BASE64_STANDARD.encode(hash.bytes()))
+            }
+            Credential::Certificate(certificate) => {
+                CredentialRow::Certificate(BASE64_STANDARD.encode(certificate.as_der()))
+            }
+        }
+    }
+
+    fn read(&self) -> Option<Credential> {
+        match self {
+            CredentialRow::TokenHash(text) => Some(Credential::Token(hash(text)?)),
+            CredentialRow::Certificate(text) => {
+                let der = BASE64_STANDARD.decode(text).ok()?;
+                Some(Credential::Certificate(ClientCertificate::from_verified_der(der)))
+            }
+        }
+    }
+}
+
+fn hash(text: &str) -> Option<TokenHash> {
+    let bytes = BASE64_STANDARD.decode(text).ok()?;
+    Some(TokenHash::from(<[u8; 32]>::try_from(bytes).ok()?))
+}
+
+fn seconds(number: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(number).ok()
+}
+
+/// Counts this life, and returns the file as it was before; and tells of a file that is lost.
+fn count_life(file: &Path) -> (LockMemory, Option<String>) {
+    let read = state_file::read(file).map(Option::unwrap_or_default);
+    let (mut before, lost) = match read {
+        Ok(memory @ LockMemory { lives, .. }) if lives <= MAX_LIVES => (memory, None),
+        Ok(LockMemory { lives, .. }) => {
+            let reason = format!("{} tells of {lives} lives of the daemon", file.display());
+            (hours_since_1970(), Some(reason))
+        }
+        Err(unusable) => (hours_since_1970(), Some(unusable.to_string())),
+    };
+    let lost = lost.map(|reason| {
+        format!("epochs of its locks go on far above, and no lock is kept by its token: {reason}")
+    });
+    if let Some(lost) = &lost {
+        warn!("{lost}");
+    }
+    // A process that ends before it has restored the locks leaves them to the next one.
+    let kept = std::mem::take(&mut before.kept);
+    let now = LockMemory { lives: before.lives + 1, kept };
+    let written = now.write(file);
+    before.kept = now.kept;
+    if let Err(error) = written {
+        warn!(file = %file.display(), error,
+            "cannot remember this life of the daemon; epochs may repeat after its next start");
+    }
+    (before, lost)
+}
+
+impl LockMemory {
+    /// Replaces the state file.
+    pub(super) fn write(&self, file: &Path) -> Result<(), String> {
+        let bytes = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        files::replace_private(file, &bytes).map_err(|error| error.to_string())
+    }
+}
+
+/// More than the lives that any daemon has had, and still small enough for a double.
+fn hours_since_1970() -> LockMemory {
+    let seconds = jiff::Timestamp::now().as_second();
+    LockMemory { lives: u64::try_from(seconds / 3600).unwrap_or_default(), kept: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_lock_is_read_as_it_was_and_its_token_is_not_written() {
+        let (now, second) = (Instant::now(), Duration::from_secs(1));
+        let certificate = ClientCertificate::from_verified_der(vec![48, 0]);
+        for credential in [
+            None,
+            Some(Credential::Token(TokenHash::of(b"login"))),
+            Some(Credential::Certificate(certificate)),
+        ] {
+            let lock = KeptLock {
+                id: "lab.laser".to_owned(),
+                user: "ada".to_owned(),
+                identity: Some("ada".into()),
+                address: "[::1]:4711".to_owned(),
+                credential,
+                since: SystemTime::UNIX_EPOCH + second,
+                token: TokenHash::of(b"swordfish"),
+                epoch: 7,
+                ttl: 60 * second,
+                until: Some(now + 20 * second),
+            };
+            let text = serde_json::to_string(&KeptLockRow::of(&lock, now)).unwrap();
+            assert!(!text.contains("swordfish") && !text.contains("login"), "{text}");
+            let row: KeptLockRow = serde_json::from_str(&text).unwrap();
+            assert_eq!(seconds(row.left), Some(20 * second));
+            assert_eq!(row.read(), Some(KeptLock { until: None, ..lock }));
+        }
+    }
+
+    #[test]
+    fn epochs_rise_from_life_to_life() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("locks.json");
+        for life in 0..3 {
+            let (before, lost) = count_life(&file);
+            assert_eq!((before.lives, lost), (life, None));
+        }
+        for damage in [&b"{\"liv"[..], b"{\"lives\": 18446744073709551615}"] {
+            files::replace_private(&file, damage).unwrap();
+            let (LockMemory { lives: far_above, .. }, lost) = count_life(&file);
+            assert!(far_above > 400_000 && lost.is_some(), "{far_above}");
+            let (before, lost) = count_life(&file);
+            assert_eq!((before.lives, lost), (far_above + 1, None));
+        }
+    }
+}
