@@ -3,7 +3,7 @@
 Each release has its record in `tests/fixtures`, and each test runs for each record. Old and new
 processes meet where the program's file is replaced while its lab runs: the supervisor is the old
 one then, and the children and the command line are the new ones; the other way round on the way
-back, which docs/deployment.md tells of. A form that must change is changed there and here at once.
+back, which docs/upgrade.md tells of. A form that must change is changed there and here at once.
 """
 
 import contextlib
@@ -245,17 +245,26 @@ class RecordedSupervisor:
     def __init__(self, lab):
         (lab.home / "run").mkdir(mode=0o700)
         self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(str(lab.home / "run/control.sock"))
+        self.path = lab.home / "run/control.sock"
+        self.listener.bind(str(self.path))
         self.listener.listen()
         self.exchanges, self.unknown = [], []
+        # Whether it is gone after `down`, as a supervisor is.
+        self.ends = False
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self):
-        while True:
+        is_over = False
+        while not is_over:
             client, _ = self.listener.accept()
             with client, client.makefile("rw") as conversation:
                 asked = json.loads(conversation.readline())
                 answers = [said for request, said in self.exchanges if self.is_same(request, asked)]
+                is_over = self.ends and asked["request"] == "down"
+                if is_over:
+                    # Nobody may find it by the time its last answer is there.
+                    self.listener.close()
+                    self.path.unlink()
                 if not answers:
                     self.unknown.append(asked)
                 for answer in answers[:1] and answers[0]:
@@ -337,4 +346,5 @@ def test_the_release_opens_what_today_leaves(record, lab):
     for name, registered in record.facts["registered"].items():
         assert names(lab, "directory")[name] == registered
     assert lock_lines(lab)[: len(record.facts["locks"])] == record.facts["locks"]
-    lab.down()
+    # Its `down` has no `--force`.
+    lab.run("down")

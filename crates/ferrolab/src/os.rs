@@ -4,6 +4,8 @@
 //! 1024 is for programs that use `select`, which we do not.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -69,6 +71,25 @@ impl Connections {
 /// It cannot be entered; then nothing changes.
 pub(crate) fn enter(folder: &Path) -> io::Result<()> {
     std::env::set_current_dir(folder)
+}
+
+/// The program of a process, as a file that can be read also where the program was replaced; `None`
+/// where the system does not tell.
+pub(crate) fn program_of(pid: u32) -> Option<PathBuf> {
+    let program = PathBuf::from(format!("/proc/{pid}/exe"));
+    program.metadata().is_ok().then_some(program)
+}
+
+/// Whether the file of a process's program was replaced since the process has started.
+pub(crate) fn is_replaced(pid: u32) -> bool {
+    let link = program_of(pid).and_then(|program| program.read_link().ok());
+    link.is_some_and(|program| program.as_os_str().as_bytes().ends_with(b" (deleted)"))
+}
+
+/// Whether both paths lead to one file.
+pub(crate) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().ok().map(|facts| (facts.dev(), facts.ino()));
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Tells the supervisor which service manager's unit has started it; the unit sets it.

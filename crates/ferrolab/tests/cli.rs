@@ -36,6 +36,7 @@ fn help_texts() {
         &["restart"],
         &["restart", "daemon"],
         &["reload"],
+        &["upgrade"],
         &["status"],
         &["logs", "show"],
         &["rename"],

@@ -84,6 +84,15 @@ impl From<ReloadInUse> for WhenInUse {
     }
 }
 
+impl InUse {
+    /// Ends held locks and running calls.
+    pub(super) const FORCE: InUse = InUse { force: true, wait: false };
+
+    pub(super) fn is_forced(self) -> bool {
+        self.force
+    }
+}
+
 impl From<InUse> for WhenInUse {
     fn from(InUse { force, wait }: InUse) -> Self {
         match (force, wait) {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use miette::{IntoDiagnostic, miette};
+use miette::{IntoDiagnostic, Report, miette};
 use supervisor::InstanceLock;
 use tokio::time::timeout;
 
@@ -12,6 +12,7 @@ use super::output::print_json;
 use super::progress::Progress;
 use super::{InUse, Outcome, explain, paths, runtime};
 use crate::os::SYSTEM;
+use crate::paths::Paths;
 use crate::supervise::control::Request;
 use crate::supervise::control::client::{Client, ControlError, News};
 
@@ -47,58 +48,72 @@ pub(super) fn run(&Arguments { timeout: seconds, json, in_use }: &Arguments) -> 
             }
             Err(error) => return Err(explain(error)),
         };
-        let mut progress = Progress::down();
-        let supervisor = client.supervisor();
-        let mut manager = None;
-        let mut has_begun = false;
-        let hear = |news: News<'_>| match news {
-            News::Progress(listing) => {
-                // An empty listing is only a sign of life.
-                has_begun |= listing.host.pid != 0;
-                manager = listing.host.manager.clone().or(manager.take());
-                progress.show(listing);
-            }
-            News::Waiting(uses) => progress.show_waiting(uses),
-            News::Note(_) | News::Changes(_) => {}
-        };
-        let request = Request::Down { in_use: in_use.into() };
-        let asked = client.ask_for_news(&request, hear);
-        let limit = seconds.map_or(Duration::MAX, Duration::from_secs);
-        let Ok(stopped) = timeout(limit, asked).await else {
-            if !has_begun {
-                return Err(miette!(
-                    help = "`ferrolab down --force` stops it all the same",
-                    "it was still in use after {} s; nothing was stopped",
-                    limit.as_secs()
-                ));
-            }
-            return Err(miette!(
-                help = "`ferrolab ps` shows what is left; `ferrolab down` waits for it",
-                "not everything has stopped within {} s; it goes on stopping",
-                limit.as_secs()
-            ));
-        };
-        // A supervisor that ends on another request has no time to answer this one.
-        let unanswered = match stopped {
-            Ok(_) => None,
-            Err(error @ (ControlError::Lost(_) | ControlError::Ending)) => Some(error),
-            Err(error) => return Err(explain(error)),
-        };
-        let lock = paths.lock_file();
-        let gone = match supervisor {
-            // Another user may start the next supervisor at once.
-            Some(pid) => InstanceLock::wait_released_by(&lock, pid, FAREWELL).await,
-            None => InstanceLock::wait_free(&lock, FAREWELL).await,
-        }
-        .into_diagnostic()?;
-        if !gone {
-            return Err(match unanswered {
-                Some(error) => explain(error),
-                None => miette!("everything has stopped, but the supervisor has not ended"),
-            });
-        }
+        let manager = stop_lab(&paths, client, seconds, in_use).await?;
         tell(json, true, manager.as_deref())
     })
+}
+
+/// Stops a lab, and waits until its supervisor has ended; the service manager that had started it.
+///
+/// # Errors
+/// It is in use, or not everything has stopped.
+pub(super) async fn stop_lab(
+    paths: &Paths,
+    client: Client,
+    seconds: Option<u64>,
+    in_use: InUse,
+) -> Result<Option<String>, Report> {
+    let mut progress = Progress::down();
+    let supervisor = client.supervisor();
+    let mut manager = None;
+    let mut has_begun = false;
+    let hear = |news: News<'_>| match news {
+        News::Progress(listing) => {
+            // An empty listing is only a sign of life.
+            has_begun |= listing.host.pid != 0;
+            manager = listing.host.manager.clone().or(manager.take());
+            progress.show(listing);
+        }
+        News::Waiting(uses) => progress.show_waiting(uses),
+        News::Note(_) | News::Changes(_) => {}
+    };
+    let request = Request::Down { in_use: in_use.into() };
+    let asked = client.ask_for_news(&request, hear);
+    let limit = seconds.map_or(Duration::MAX, Duration::from_secs);
+    let Ok(stopped) = timeout(limit, asked).await else {
+        if !has_begun {
+            return Err(miette!(
+                help = "`ferrolab down --force` stops it all the same",
+                "it was still in use after {} s; nothing was stopped",
+                limit.as_secs()
+            ));
+        }
+        return Err(miette!(
+            help = "`ferrolab ps` shows what is left; `ferrolab down` waits for it",
+            "not everything has stopped within {} s; it goes on stopping",
+            limit.as_secs()
+        ));
+    };
+    // A supervisor that ends on another request has no time to answer this one.
+    let unanswered = match stopped {
+        Ok(_) => None,
+        Err(error @ (ControlError::Lost(_) | ControlError::Ending)) => Some(error),
+        Err(error) => return Err(explain(error)),
+    };
+    let lock = paths.lock_file();
+    let gone = match supervisor {
+        // Another user may start the next supervisor at once.
+        Some(pid) => InstanceLock::wait_released_by(&lock, pid, FAREWELL).await,
+        None => InstanceLock::wait_free(&lock, FAREWELL).await,
+    }
+    .into_diagnostic()?;
+    if !gone {
+        return Err(match unanswered {
+            Some(error) => explain(error),
+            None => miette!("everything has stopped, but the supervisor has not ended"),
+        });
+    }
+    Ok(manager)
 }
 
 fn tell(json: bool, was_up: bool, manager: Option<&str>) -> Outcome {

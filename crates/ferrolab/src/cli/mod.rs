@@ -59,6 +59,7 @@ mod status;
 mod stubs;
 mod style;
 mod up;
+mod upgrade;
 mod user;
 mod watch;
 
@@ -92,6 +93,7 @@ enum Command {
     Stop(act::Stop),
     Restart(act::Restart),
     Reload(reload::Arguments),
+    Upgrade(upgrade::Arguments),
     Ps(ps::Arguments),
     Status(status::Arguments),
     #[command(subcommand)]
@@ -156,6 +158,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Stop(arguments) => act::stop(&arguments),
         Command::Restart(arguments) => act::restart(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
+        Command::Upgrade(arguments) => upgrade::run(&arguments),
         Command::Ps(arguments) => ps::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Logs(command) => logs::run(&command),

@@ -1,6 +1,7 @@
 //! Progress of many entries at once: spinners on a terminal, a line for each change elsewhere.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -103,7 +104,8 @@ impl Progress {
             return;
         }
         match &line.bar {
-            None => eprintln!("{text}"),
+            // A terminal that is gone must not end a command in the middle.
+            None => drop(writeln!(std::io::stderr(), "{text}")),
             Some(bar) => {
                 bar.set_message(text.clone());
                 if is_end {

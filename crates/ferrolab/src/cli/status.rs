@@ -14,10 +14,11 @@ use super::watch::Watch;
 use super::{Outcome, explain, paths, runtime, style, up};
 use crate::labs;
 use crate::open;
+use crate::os;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
-use crate::supervise::control::{Listing, Request};
+use crate::supervise::control::{Host, Listing, Request};
 use crate::supervise::diagnosis::{Finding, diagnose};
 use crate::supervise::incidents::Incident;
 
@@ -125,6 +126,7 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
     let (fault, warnings) = file(paths, listing.as_ref());
     findings.extend(fault);
     findings.extend(listing.as_ref().and_then(|_| edited(paths)));
+    findings.extend(listing.as_ref().and_then(replaced_program));
     if as_json {
         let shown: Vec<_> = warnings.iter().map(Warning::to_json).collect();
         let report = json!({
@@ -185,6 +187,17 @@ fn edited(paths: &Paths) -> Option<Finding> {
         subject: "the configuration file".to_owned(),
         problem: format!("{} was edited since it was taken over", file.display()),
         advice: super::reload::takes_over(&file),
+    })
+}
+
+/// That the lab runs with a program whose file was replaced.
+fn replaced_program(listing: &Listing) -> Option<Finding> {
+    let Host { pid, version, .. } = &listing.host;
+    os::is_replaced(*pid).then(|| Finding {
+        subject: "the lab's program".to_owned(),
+        problem: format!("it was replaced since the lab has started, with version {version}"),
+        advice: "`ferrolab upgrade --wait` takes over the new one, when nobody uses the lab"
+            .to_owned(),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `ferrolab up`: the lab comes up and stays, in the background or in the foreground.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -231,7 +232,8 @@ async fn bring_up(paths: &Paths, arguments: &Arguments) -> Result<Brought, Repor
         eprintln!("{report:?}");
         fell_back = true;
     }
-    let client = start(paths, &socket, simulate).await?;
+    let program = std::env::current_exe().into_diagnostic()?;
+    let client = start(paths, &program, simulate).await?;
     let listing = settle(client, seconds).await.map_err(explain)?;
     Ok(Brought { listing, was_up: false, fell_back })
 }
@@ -264,7 +266,7 @@ async fn standing(paths: &Paths, client: Client, seconds: u64) -> Result<Option<
 }
 
 /// Shows progress until everything has settled.
-async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
+pub(super) async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
     let mut progress = Progress::up();
     let request = Request::Settle { seconds };
     let listing = client.ask(&request, |listing| progress.show(listing)).await?;
@@ -272,9 +274,10 @@ async fn settle(client: Client, seconds: u64) -> Result<Listing, ControlError> {
     Ok(listing)
 }
 
-/// Starts a supervisor in the background and connects to it, or to the one that was quicker.
-async fn start(paths: &Paths, socket: &std::path::Path, simulate: bool) -> Result<Client, Report> {
-    let program = std::env::current_exe().into_diagnostic()?;
+/// Starts a supervisor of this program in the background and connects to it, or to the one that was
+/// quicker.
+pub(super) async fn start(paths: &Paths, program: &Path, simulate: bool) -> Result<Client, Report> {
+    let socket = paths.control_socket().into_diagnostic()?;
     let errors = paths.log_dir.join("supervisor.stderr");
     let words = ["run", "supervisor"].into_iter().chain(simulate.then_some(SIMULATE));
     let mut command = CommandSpec::new(program).args(words);
@@ -289,7 +292,7 @@ async fn start(paths: &Paths, socket: &std::path::Path, simulate: bool) -> Resul
     let mut client = None;
     loop {
         if client.is_none() {
-            client = match Client::connect(socket).await {
+            client = match Client::connect(&socket).await {
                 Ok(client) => Some(client),
                 Err(ControlError::NotRunning { .. }) => None,
                 Err(error) => return Err(explain(error)),

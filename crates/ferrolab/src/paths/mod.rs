@@ -212,6 +212,11 @@ impl Paths {
         self.state_dir.join(format!("process-{}.json", file_name(name)))
     }
 
+    /// The copy of the program that ran before the last upgrade.
+    pub(crate) fn program_before_upgrade(&self) -> PathBuf {
+        self.state_dir.join("program-before-upgrade")
+    }
+
     /// The file that 0.1.0 locks while it removes names that a daemon has left.
     pub(crate) fn daemon_names_gate(&self, daemon: &str) -> PathBuf {
         self.state_dir.join(format!("daemon-{}.names", file_name(daemon)))

@@ -198,6 +198,11 @@ fn systemctl(system: bool, words: &[&str]) -> Vec<String> {
     ["systemctl", scope].iter().chain(words).map(|word| (*word).to_owned()).collect()
 }
 
+/// Starts the lab as this user's service.
+pub(super) fn start_of_user() -> Result<(), Report> {
+    carry_out(&systemctl(false, &["start", unit::NAME]))
+}
+
 fn has_systemd() -> bool {
     sd_notify::booted().unwrap_or(false)
 }
