@@ -98,7 +98,7 @@ const ROOMS: &[(&str, &[Room])] = &[
     (
         "lab-config",
         &[
-            (&["rules", "rename"], "checks and changes of a whole configuration"),
+            (&["rules", "rename", "portable"], "checks and changes of a whole configuration"),
             (&["walk", "finish", "value", "members"], "from nodes of YAML to the model"),
             (&["model", "tree", "advice", "scalar"], "the model, and nodes with their places"),
             (

@@ -43,6 +43,8 @@ fn help_texts() {
         &["service", "install"],
         &["config"],
         &["config", "update"],
+        &["config", "export"],
+        &["config", "import"],
         &["nslist"],
         &["ns"],
         &["ns", "lookup"],

@@ -17,6 +17,7 @@ mod hash;
 mod mappings;
 mod members;
 mod model;
+mod portable;
 mod problem;
 mod reference;
 mod rename;
@@ -48,10 +49,11 @@ pub use hash::stable_hash;
 pub use model::{
     Access, AccessGroup, AccessRole, Alarm, Argument, Arguments, AuditMode, AuditNeed, CallLogMode,
     Configuration, Daemon, DaemonClass, DaemonPart, Deadband, Etcd, Expose, Grant, GrantWhen,
-    Health, History, InstanceMode, LAB_MARK, Member, Nameserver, Notify, OnTimeout, OtherLab, Push,
-    Python, ServerType, Service, SourceLine, Start, Storage, Supervision, Target, TlsKeys, TlsMode,
-    ValueFacts, Web,
+    Health, History, InstanceMode, LAB_MARK, Member, Nameserver, Notify, OnTimeout, OtherLab,
+    Portable, PortablePackages, Push, Python, ServerType, Service, SourceLine, Start, Storage,
+    Supervision, Target, TlsKeys, TlsMode, ValueFacts, Web,
 };
+pub use portable::{PortableText, portable, unfilled};
 pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};
 pub use rename::{RenameError, RenamedEntry, rename};

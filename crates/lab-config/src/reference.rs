@@ -11,8 +11,8 @@ use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
     ACCESS, ALARM, ARGUMENT, AUTOLAUNCH, DAEMON, ETCD, Field, GRANT, HEALTH, HISTORY, LAB, MEMBER,
-    NAMESERVER, NOTIFY, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION, Section, TOP,
-    ValueKind, WEB,
+    NAMESERVER, NOTIFY, PACKAGES, PORTABLE, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION,
+    Section, TOP, ValueKind, WEB,
 };
 use super::source::Source;
 use super::tree::{self, Content, Node};
@@ -40,6 +40,8 @@ const CHAPTERS: &[(&str, &Section)] = &[
     ("Web", &WEB),
     ("History", &HISTORY),
     ("Labs", &LAB),
+    ("Portable", &PORTABLE),
+    ("Packages", &PACKAGES),
 ];
 
 const OPENING: &str = "\
@@ -84,7 +86,8 @@ pub fn markdown() -> String {
             "grants" => text.push_str("Under `grants` of `access`, a list.\n"),
             "alarm" => text.push_str("Under `alarm` of a member, one or a list of them.\n"),
             "push" => text.push_str("Under `push` of the file, one or a list of them.\n"),
-            "history" | "notify" | "web" => {
+            "packages" => text.push_str("Under `packages` of `portable`, a list.\n"),
+            "history" | "notify" | "portable" | "web" => {
                 text.push_str(&format!("Under `{}` of the file.\n", section.key));
             }
             "python" => text.push_str("Under `python` of the file, of a daemon or of a service.\n"),
@@ -114,6 +117,10 @@ pub fn markdown() -> String {
             "" => 4,
             "grants" => {
                 text.push_str("    access:\n      grants:\n      -\n");
+                8
+            }
+            "packages" => {
+                text.push_str("    portable:\n      packages:\n      -\n");
                 8
             }
             key => {
@@ -178,7 +185,9 @@ fn value_schema(kind: ValueKind) -> Value {
     let texts = || json!({ "type": "array", "items": { "type": ["string", "number"] } });
     match kind {
         ValueKind::Version => json!({ "type": ["string", "number"] }),
-        ValueKind::Text(Rule::Any) | ValueKind::Name => json!({ "type": ["string", "number"] }),
+        ValueKind::Text(Rule::Any | Rule::Secret) | ValueKind::Name => {
+            json!({ "type": ["string", "number"] })
+        }
         ValueKind::Text(_) => json!({ "type": "string" }),
         ValueKind::Int { min, max, .. } => {
             json!({ "type": "integer", "minimum": min, "maximum": max })
@@ -253,7 +262,7 @@ fn duration(zero: bool) -> Value {
 fn words(kind: ValueKind) -> String {
     let word = match kind {
         ValueKind::Version => "version",
-        ValueKind::Text(Rule::Any | Rule::Tag) => "text",
+        ValueKind::Text(Rule::Any | Rule::Secret | Rule::Tag | Rule::Package) => "text",
         ValueKind::Text(Rule::Host) => "host or address",
         ValueKind::Text(Rule::Module) => "Python module",
         ValueKind::Text(Rule::Identifier | Rule::Member) => "Python name",

@@ -25,7 +25,7 @@ impl Rule {
     /// Description of such a text, for "expected …".
     pub(crate) fn what(self) -> &'static str {
         match self {
-            Rule::Any => "a text",
+            Rule::Any | Rule::Secret => "a text",
             Rule::Host => "a host name or an address",
             Rule::Module => "a Python module",
             Rule::Identifier => "a name in Python",
@@ -33,6 +33,7 @@ impl Rule {
             Rule::Path => "a path",
             Rule::Socket => "a path for a Unix socket",
             Rule::Tag => "a tag",
+            Rule::Package => "a package, such as `pyserial==3.5`",
         }
     }
 }
@@ -41,7 +42,7 @@ impl Rule {
 pub(crate) fn check(rule: Rule, text: &str) -> Result<(), Fault> {
     let fault = |message| Err(Fault { message, help: None });
     match rule {
-        Rule::Any => Ok(()),
+        Rule::Any | Rule::Secret => Ok(()),
         _ if text.is_empty() => fault("it is empty"),
         _ if text.contains('\0') => fault("it has a zero byte in it"),
         Rule::Path => Ok(()),
@@ -61,6 +62,8 @@ pub(crate) fn check(rule: Rule, text: &str) -> Result<(), Fault> {
         }
         Rule::Tag if text.len() > TAG_BYTES => fault("it is longer than 64 bytes"),
         Rule::Tag => Ok(()),
+        Rule::Package if is_package(text) => Ok(()),
+        Rule::Package => fault("it is no name with a version"),
     }
 }
 
@@ -119,6 +122,18 @@ fn module(text: &str) -> Result<(), Fault> {
     fault("it is named by words with dots between them, not by a file", help)
 }
 
+/// Whether a text is a name of a package alone, or with `==` and a version. It may be pasted into a
+/// shell.
+fn is_package(text: &str) -> bool {
+    const LONGEST: usize = 200;
+    let (name, version) = text.split_once("==").unwrap_or((text, "0"));
+    let is_word = |word: &str, also: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+    };
+    text.len() <= LONGEST && is_word(name, "._-") && is_word(version, "._-+!")
+}
+
 fn is_member(text: &str) -> bool {
     is_identifier(text) || !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
@@ -155,6 +170,8 @@ mod tests {
             (Rule::Tag, "optics room-2 2.OG Größe a/b", true),
             (Rule::Tag, "a,b a\u{1b}b", false),
             (Rule::Tag, &long, false),
+            (Rule::Package, "pyserial==3.5 numpy a.b_c-d==1!2.0+cu118", true),
+            (Rule::Package, "--index-url=x a==$(id) a>=1 a==1;id a==1==2 ==1 a== `id`", false),
         ];
         for (rule, texts, right) in cases {
             for text in texts.split(' ') {

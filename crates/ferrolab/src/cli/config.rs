@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use lab_config::{Severity, Warning};
-use miette::{IntoDiagnostic, Report, WrapErr, miette};
+use miette::{IntoDiagnostic, miette};
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,10 +14,8 @@ use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
 use super::reload::{Reloaded, SETTLING};
 use super::table::{for_terminal, lines_for_terminal};
-use super::{Outcome, ReloadInUse, ask, import, paths};
-use crate::files;
+use super::{Outcome, ReloadInUse, ask, export, import, paths};
 use crate::host::{CheckedDriver, check_drivers};
-use crate::open;
 use crate::supervise::active_config;
 use crate::supervise::control::WhenInUse;
 use crate::supervise::control::client::Client;
@@ -30,22 +28,10 @@ pub(super) enum ConfigCommand {
     /// Look for problems in a file, and do nothing else
     Check(Check),
     /// Print the lab's configuration as it was written, or write it to a file
-    Export(Export),
+    Export(export::Export),
     /// Put an empty configuration in the place of the lab's, which is kept beside it
     Reset(Reset),
     Import(import::Arguments),
-}
-
-/// Where to.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  ferrolab config export > lab.yaml\n  \
-    ferrolab config export lab.yaml")]
-pub(super) struct Export {
-    /// A file to write it to; the version before is kept beside it
-    file: Option<PathBuf>,
-    /// Print which file was written as one JSON object
-    #[arg(long, requires = "file")]
-    json: bool,
 }
 
 /// Whether to ask.
@@ -124,26 +110,10 @@ pub(super) fn run(command: &ConfigCommand) -> Outcome {
         ConfigCommand::Check(Check { file: File { file }, import, connect, json }) => {
             check(file, *import, *connect, *json)
         }
-        ConfigCommand::Export(Export { file, json }) => export(file.as_deref(), *json),
+        ConfigCommand::Export(arguments) => export::run(arguments),
         ConfigCommand::Reset(Reset { yes, json }) => reset(*yes, *json),
         ConfigCommand::Import(arguments) => import::run(arguments),
     }
-}
-
-fn export(file: Option<&Path>, json: bool) -> Outcome {
-    let path = paths()?.config_file;
-    let text = open::read_text(&path).into_diagnostic().wrap_err_with(|| missing(&path))?;
-    let Some(file) = file else {
-        print!("{text}");
-        return Ok(ExitCode::SUCCESS);
-    };
-    files::replace_keeping_previous(file, text.as_bytes(), active_config::has_secret)
-        .into_diagnostic()?;
-    match json {
-        true => print_json(&json!({ "file": file, "previous": previous(file) }))?,
-        false => println!("Written to {}.", file.display()),
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn reset(yes: bool, json: bool) -> Outcome {
@@ -278,8 +248,4 @@ fn update(file: &Path, reload: bool, in_use: WhenInUse, json: bool) -> Outcome {
         (false, false) => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn missing(path: &Path) -> Report {
-    miette!("there is no configuration yet at {}; see `ferrolab config update`", path.display())
 }

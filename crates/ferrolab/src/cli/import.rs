@@ -1,4 +1,5 @@
-//! `ferrolab config import`: a PyroLab user's configuration becomes the lab's.
+//! `ferrolab config import`: a PyroLab user's configuration, or one that another host has exported,
+//! becomes the lab's.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,25 +9,35 @@ use clap::Args;
 use lab_config::{Severity, Target};
 use miette::{IntoDiagnostic, Report, miette};
 use serde::Serialize;
+use serde_json::json;
 
 use super::installed::{Taken, previous, print_warnings, refused, summary};
 use super::output::print_json;
+use super::readiness::{self, Shortcoming};
 use super::{Outcome, paths};
 use crate::supervise::active_config::{self, Checked};
 
-/// Take over the configuration of an installed PyroLab
+/// Take over the configuration of an installed PyroLab, or of another host
 ///
 /// Without a path, the file that `pyrolab config update` has installed for this user. Drivers run
 /// in the Python that PyroLab is installed in, which is added to the file where it names none.
+///
+/// A file of `ferrolab config export --portable` is looked at first: what this host lacks (secrets,
+/// interpreters, Python packages, drivers, files, free ports) is shown with what to do about it,
+/// and nothing is changed. For that, the interpreters that the file names are started.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab config import\n  \
-    ferrolab config import ~/lab/pyrolab.yaml --python ~/lab/venv/bin/python")]
+    ferrolab config import ~/lab/pyrolab.yaml --python ~/lab/venv/bin/python\n  \
+    ferrolab config import lab-to-go.yaml")]
 pub(super) struct Arguments {
-    /// PyroLab's file
+    /// PyroLab's file, or one of `ferrolab config export --portable`
     file: Option<PathBuf>,
     /// The interpreter in which PyroLab and the drivers are installed
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
+    /// Take over a file of another host although something is missing here
+    #[arg(long)]
+    force: bool,
     /// Print what was done, or every problem of the file, as one JSON object
     #[arg(long)]
     json: bool,
@@ -39,6 +50,9 @@ struct Imported<'a> {
     taken: Taken<'a>,
     /// Differences from PyroLab's file; a sentence each.
     changes: Vec<String>,
+    /// Shortcomings of this host for a lab of another one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shortcomings: Vec<Shortcoming>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -51,6 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         Ok(checked) => checked,
         Err(error) => return refused(*error, arguments.json),
     };
+    let portable = checked.configuration.portable.clone();
     let mut changes = Vec::new();
     let has_drivers = checked
         .configuration
@@ -58,12 +73,14 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         .iter()
         .any(|service| matches!(service.target, Target::Python { .. }));
     if has_drivers && checked.configuration.python.executable.is_none() {
-        match arguments.python.clone().or_else(pyrolabs_python) {
+        let default = || if portable.is_none() { pyrolabs_python() } else { None };
+        match arguments.python.clone().or_else(default) {
             Some(python) => {
                 let python = std::path::absolute(python).into_diagnostic()?;
                 checked = add_python(checked, &python)?;
                 changes.push(format!("drivers run in {}", python.display()));
             }
+            None if portable.is_some() => {}
             None => changes.push(
                 "drivers run in the `python3` beside `ferrolab` or in PATH: no `pyrolab` is there to tell of another \
                  (`--python PATH` names one)"
@@ -79,11 +96,18 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         ));
     }
     let paths = paths()?;
+    let mut shortcomings = Vec::new();
+    if let Some(portable) = &portable {
+        shortcomings = readiness::shortcomings(&checked, portable, &file, &paths)?;
+        if !arguments.force && shortcomings.iter().any(|row| row.is_missing) {
+            return lacking(&file, &shortcomings, arguments.json);
+        }
+    }
     paths.ensure().into_diagnostic()?;
     checked.install(&paths).into_diagnostic()?;
     let configuration = &checked.configuration;
     changes.push("relative paths in it are still taken from its folder".to_owned());
-    if !configuration.nameservers.is_empty() {
+    if portable.is_none() && !configuration.nameservers.is_empty() {
         changes.push(
             "names that PyroLab's nameservers keep are not copied: daemons register theirs again"
                 .to_owned(),
@@ -91,20 +115,43 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
     let taken = Taken::new(&file, &checked, &paths);
     if arguments.json {
-        print_json(&Imported { taken, changes })?;
+        print_json(&Imported { taken, changes, shortcomings })?;
         return Ok(ExitCode::SUCCESS);
     }
-    print_warnings(&checked.warnings);
+    if portable.is_none() {
+        print_warnings(&checked.warnings);
+    }
+    if !shortcomings.is_empty() {
+        readiness::print(&shortcomings);
+        println!();
+    }
     println!("Imported {}: {}.", file.display(), summary(configuration));
-    println!("What is different:");
+    println!("{}", if portable.is_none() { "What is different:" } else { "To know:" });
     for change in changes {
         println!("  - {change}");
     }
     if let Some(previous) = previous(&paths.config_file) {
         println!("The configuration before is kept at {}.", previous.display());
     }
+    if portable.is_some() {
+        println!(
+            "`ferrolab up` starts the lab with it, `ferrolab reload` lets a running one take it up."
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     println!("Stop PyroLab with `pyrolab down` before `ferrolab up`: both want the same ports.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Tells what this host lacks for a file that is not taken over.
+fn lacking(file: &Path, rows: &[Shortcoming], json: bool) -> Outcome {
+    if json {
+        print_json(&json!({ "file": file, "problems": [], "shortcomings": rows }))?;
+        return Ok(ExitCode::FAILURE);
+    }
+    readiness::print(rows);
+    println!("\nNothing was changed. `--force` takes {} over all the same.", file.display());
+    Ok(ExitCode::FAILURE)
 }
 
 /// Where PyroLab 0.5 keeps its user's configuration.
@@ -160,7 +207,7 @@ fn add_python(checked: Checked, python: &Path) -> Result<Checked, Report> {
     // JSON's text is YAML's in double quotes.
     let quoted = serde_json::Value::from(python.display().to_string());
     let added = format!("python:\n  executable: {quoted}\n");
-    let comment = "\n# Added by `ferrolab config import`: the Python that PyroLab ran in.\n";
+    let comment = "\n# Added by `ferrolab config import`: the Python that drivers run in.\n";
     text.extend_from_slice(comment.as_bytes());
     text.extend_from_slice(added.as_bytes());
     checked.with_text(text).map_err(|_| {
@@ -169,7 +216,7 @@ fn add_python(checked: Checked, python: &Path) -> Result<Checked, Report> {
                 "add `executable: {quoted}` under `python` to a copy of the file, and take that over \
                  with `ferrolab config update`"
             ),
-            "the Python that PyroLab ran in cannot be added to this file: it has a `python` of its \
+            "the Python that drivers run in cannot be added to this file: it has a `python` of its \
              own, or is written in braces, or ends with `...`"
         )
     })

@@ -16,11 +16,15 @@ pub(super) fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// Prints a table without the blanks that its columns end in.
+/// Prints a table.
 pub(super) fn print(table: &Table) {
-    for line in table.to_string().lines() {
-        println!("{}", line.trim_end());
-    }
+    println!("{}", text(table));
+}
+
+/// The text of a table without the blanks that its columns end in.
+pub(super) fn text(table: &Table) -> String {
+    let text = table.to_string();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// A cell with a client's text: characters that would move a terminal's cursor are replaced.

@@ -401,5 +401,7 @@ fn surroundings(simulates: bool) -> Surroundings {
     Surroundings { simulates, users, groups, ..Surroundings::current(Some(native_services())) }
 }
 
+pub(crate) mod portable;
+
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ mod lab;
 mod member;
 mod nameserver;
 mod notify;
+mod portable;
 mod process;
 mod push;
 mod seconds;
@@ -33,6 +34,7 @@ pub use lab::{LAB_MARK, OtherLab};
 pub use member::{Argument, Deadband, Member, ValueFacts};
 pub use nameserver::{Nameserver, Storage};
 pub use notify::Notify;
+pub use portable::{Portable, PortablePackages};
 pub use process::{Python, Supervision};
 pub use push::Push;
 pub use service::{
@@ -80,6 +82,9 @@ pub struct Configuration {
     /// Other labs, which are shown beside this one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labs: Vec<OtherLab>,
+    /// Facts about the file by the export for another host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portable: Option<Portable>,
     /// Whether every service that has a stand-in is simulated.
     #[serde(skip)]
     pub simulates: bool,

@@ -50,14 +50,14 @@ pub(crate) static ETCD: Section = Section {
         },
         Field {
             key: "user",
-            kind: ValueKind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Secret),
             default: "null",
             example: "ferrolab",
             doc: "The user of etcd. With etcd's authentication, certificates alone are not enough.",
         },
         Field {
             key: "password",
-            kind: ValueKind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Secret),
             default: "null",
             example: "my-password",
             doc: "The user's password. No log shows it.",

@@ -11,6 +11,7 @@ mod history;
 mod lab;
 mod member;
 mod notify;
+mod portable;
 mod push;
 mod python;
 mod servers;
@@ -30,6 +31,7 @@ pub(crate) use history::HISTORY;
 pub(crate) use lab::LAB;
 pub(crate) use member::{ARGUMENT, MEMBER, VALUE_KEYS};
 pub(crate) use notify::NOTIFY;
+pub(crate) use portable::{PACKAGES, PORTABLE};
 pub(crate) use push::PUSH;
 pub(crate) use python::PYTHON;
 pub(crate) use servers::{DAEMON, NAMESERVER, PORT};
@@ -62,4 +64,6 @@ pub(crate) static SECTIONS: &[&Section] = &[
     &WEB,
     &HISTORY,
     &LAB,
+    &PORTABLE,
+    &PACKAGES,
 ];

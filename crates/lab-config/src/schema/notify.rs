@@ -12,7 +12,7 @@ pub(crate) static NOTIFY: Section = Section {
     fields: &[
         Field {
             key: "url",
-            kind: ValueKind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Secret),
             default: "null",
             example: "\"https://ntfy.sh/my-lab\"",
             doc: "An `http` or `https` address to which each event is sent, as JSON in a POST \

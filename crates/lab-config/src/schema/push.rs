@@ -20,7 +20,7 @@ pub(crate) static PUSH: Section = Section {
         },
         Field {
             key: "token",
-            kind: ValueKind::Text(Rule::Any),
+            kind: ValueKind::Text(Rule::Secret),
             default: "null",
             example: "my-token",
             doc: "A token of InfluxDB, sent as `Authorization: Token`. No log shows it.",

@@ -29,7 +29,7 @@ pub(super) const SSL_SERVERKEY: Field = Field {
 
 pub(super) const SSL_SERVERKEYPASSWD: Field = Field {
     key: "ssl_serverkeypasswd",
-    kind: ValueKind::Text(Rule::Any),
+    kind: ValueKind::Text(Rule::Secret),
     default: "null",
     example: "secret",
     doc: "What the private key is encrypted with, if it is.",

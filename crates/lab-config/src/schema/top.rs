@@ -1,8 +1,8 @@
 //! The tables of the whole file and of `autolaunch`.
 
 use super::{
-    ACCESS, DAEMON, Field, HISTORY, LAB, NAMESERVER, NOTIFY, PUSH, PYTHON, SERVICE, Section,
-    ValueKind, WEB,
+    ACCESS, DAEMON, Field, HISTORY, LAB, NAMESERVER, NOTIFY, PORTABLE, PUSH, PYTHON, SERVICE,
+    Section, ValueKind, WEB,
 };
 
 /// The whole file.
@@ -103,6 +103,13 @@ pub(crate) static TOP: Section = Section {
             default: "{}",
             example: "{optics: {host: opticspc, port: 9090}}",
             doc: "Other labs by name, which are shown beside this one.",
+        },
+        Field {
+            key: "portable",
+            kind: ValueKind::Group(&PORTABLE),
+            default: "null",
+            example: "{host: opticspc, left_out: [push.token]}",
+            doc: "What the export for another host says about this file.",
         },
     ],
     renamed: &[

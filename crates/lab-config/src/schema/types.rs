@@ -122,6 +122,8 @@ pub(crate) const CALL_LOG: ValueKind = ValueKind::Choice(&["off", "errors", "cha
 pub(crate) enum Rule {
     /// Anything.
     Any,
+    /// A text that nobody else is to read; a portable file has none.
+    Secret,
     /// A host name or an address, or `public`.
     Host,
     /// A Python module: `pyrolab.drivers.sample`.
@@ -136,4 +138,6 @@ pub(crate) enum Rule {
     Socket,
     /// A word by which services are grouped.
     Tag,
+    /// A Python package, with its version: `pyserial==3.5`.
+    Package,
 }

@@ -334,6 +334,8 @@ fn with(section: &Section, key: &str, value: &str) -> String {
             return format!("{rest}access: {{{groups}, grants: [{{{grant}}}]}}\n");
         }
         ("notify", _) => return format!("{rest}notify: {{{pair}}}\n"),
+        ("portable", _) => return format!("{rest}portable: {{{pair}}}\n"),
+        ("packages", _) => return format!("{rest}portable: {{packages: [{{{pair}}}]}}\n"),
         ("alarm", key) => {
             let needed = match key {
                 "no_data" | "latch" | "hysteresis" => "above: 999",

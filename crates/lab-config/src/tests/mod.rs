@@ -13,6 +13,7 @@ mod loads;
 mod members;
 mod mutants;
 mod natives;
+mod portable;
 mod report;
 
 use super::*;
