@@ -7,6 +7,7 @@ only when a name of it is looked up: one that is away troubles nobody else.
 import queue
 import ssl
 import threading
+from time import monotonic
 
 from . import logins
 from .errors import CommunicationError, DaemonError, NamingError
@@ -17,6 +18,8 @@ from .uri import URI
 MARK = "/"
 # Seconds after which a lab is away.
 DEADLINE = 1.5
+# Mark of the answer that says which labs there are.
+_ROWS = object()
 
 
 class OtherLab:
@@ -67,35 +70,54 @@ class ManyLabs:
         return self._split(name)[0] is not None
 
     def labs(self):
-        """The other labs by name, asked side by side; one that does not answer is away."""
+        """The other labs by name, asked side by side; one that does not answer is away.
+
+        This lab is asked which there are at the same time: where it hangs, those of before count.
+        """
         answers = queue.Queue()
         settings = self._settings.replaced(timeout=DEADLINE, connect_timeout=DEADLINE)
         labs = {}
-        for row in self._refresh().values():
-            labs[row["name"]] = OtherLab(row["name"], row["host"], row["port"])
-            labs[row["name"]].away = "no answer within {} s".format(DEADLINE)
+
+        def start(target, *args):
             # The resolution of a name may wait for longer than anybody should.
-            ask = threading.Thread(target=self._ask, args=(row, settings, answers), daemon=True)
-            ask.start()
-        end = threading.Timer(DEADLINE, answers.put, (None,))
-        end.daemon = True
-        end.start()
-        for _ in labs:
-            answer = answers.get()
-            if answer is None:
+            threading.Thread(target=target, args=args, daemon=True).start()
+
+        def ask_all(rows):
+            for row in rows:
+                lab = OtherLab(row["name"], row["host"], row["port"])
+                lab.away = "no answer within {} s".format(DEADLINE)
+                labs[lab.name] = (row, lab)
+                start(self._ask, row, settings, answers)
+
+        start(lambda: answers.put((_ROWS, self._refresh())))
+        ask_all(list(self._rows.values()))
+        end = monotonic() + DEADLINE
+        is_fresh, answered = False, set()
+        while not is_fresh or not answered >= set(labs):
+            try:
+                answer = answers.get(timeout=max(0, end - monotonic()))
+            except queue.Empty:
                 break
-            name, services, away = answer
-            labs[name].services, labs[name].away = services, away
-        end.cancel()
-        return labs
+            if answer[0] is _ROWS:
+                is_fresh, rows = True, answer[1]
+                for name in [name for name, (row, _) in labs.items() if rows.get(name) != row]:
+                    del labs[name]
+                ask_all([row for name, row in rows.items() if name not in labs])
+                continue
+            row, services, away = answer
+            known = labs.get(row["name"])
+            if known is not None and known[0] == row:
+                answered.add(row["name"])
+                known[1].services, known[1].away = services, away
+        return {name: lab for name, (_, lab) in labs.items()}
 
     def _ask(self, row, settings, answers):
         try:
             found = self._names_of(row, settings).names()
         except Exception as error:  # whatever it is, this lab is away and the others are not
-            answers.put((row["name"], {}, str(error) or type(error).__name__))
+            answers.put((row, {}, str(error) or type(error).__name__))
         else:
-            answers.put((row["name"], dict(sorted(found.items())), None))
+            answers.put((row, dict(sorted(found.items())), None))
 
     def uri_of(self, name):
         """The URI of a service, by its name or itself."""

@@ -16,7 +16,7 @@ use super::nslist::NameserverArgument;
 use super::output::print_json;
 use super::shown_value::Printer;
 use super::target::ServiceTarget;
-use super::{Outcome, describe, find, paths, runtime};
+use super::{Outcome, describe, find, labs, paths};
 use crate::card;
 
 /// How long the item that a stream is at is waited for after an interrupt (Ctrl-C).
@@ -28,7 +28,8 @@ const INTERRUPTED: u8 = 128 + 2;
 
 /// Call a method of a service, or read or set one of its properties
 ///
-/// The running lab is asked for the service first, then the nameservers of the configuration.
+/// The running lab is asked for the service first, then the nameservers of the configuration; for
+/// `LAB/NAME` the nameserver of that lab of `labs` in the configuration.
 /// Arguments are Python literals; anything else is text: `5.0` is a number, `*IDN?` is text.
 /// `key=value` gives a keyword argument. The result is printed as Python would print it; of a
 /// generator each item as it comes, one a line, until Ctrl-C. A member that is a property is read,
@@ -40,6 +41,7 @@ const INTERRUPTED: u8 = 128 + 2;
     ferrolab call demo.supply identify\n  \
     ferrolab call demo.supply voltage 5.0        # sets the property\n  \
     ferrolab call lab.sample add 1 2 3\n  \
+    ferrolab call optics/lab.laser power         # of another lab\n  \
     ferrolab call --json lab.scope trace | jq length\n  \
     ferrolab call lab.scope query '*IDN?'\n  \
     ferrolab call lab.sample echo '\"5.0\"'          # the text, not the number\n  \
@@ -82,7 +84,7 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
         },
     };
     let (args, kwargs) = parse_all(rest.get(1..).unwrap_or_default())?;
-    runtime()?.block_on(async {
+    labs::block_on(async {
         let deadline = Deadline::after(arguments.timeout);
         let target = match (&arguments.uri, name) {
             (Some(uri), _) => {
@@ -124,7 +126,7 @@ pub(super) fn run(arguments: &Arguments, whole: fn() -> clap::Command) -> Outcom
             }
             Err(Failure::Call(error)) => Err(miette!("{error}")),
         }
-    })
+    })?
 }
 
 /// Prints what a service offers.

@@ -11,7 +11,7 @@ use super::nslist::NameserverArgument;
 use super::output::print_json;
 use super::table::{for_terminal, lines_for_terminal};
 use super::target::ServiceTarget;
-use super::{Outcome, find, paths, runtime};
+use super::{Outcome, find, labs, paths};
 use crate::card::{self, DescribedService};
 
 /// Timeout of a daemon's answer.
@@ -32,7 +32,7 @@ const MAX_WIDTHS: [usize; 2] = [44, 28];
     ferrolab describe demo.supply --pyi > supply.pyi\n  \
     ferrolab describe --uri PYRO:lab.sample@localhost:40123")]
 pub(super) struct Arguments {
-    /// The service's name
+    /// The service's name; LAB/NAME for one of another lab
     #[arg(required_unless_present = "uri", conflicts_with = "uri")]
     name: Option<String>,
     /// Describe the object at this URI; no nameserver is asked
@@ -63,7 +63,7 @@ struct Form {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
-    let service = runtime()?.block_on(async {
+    let service = labs::block_on(async {
         let (name, target) = match (&arguments.uri, &arguments.name) {
             (Some(uri), _) => {
                 let parsed = uri.parse::<Uri>().map_err(|error| miette!("{error}"))?;
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             (None, None) => return Err(miette!("a name is missing")),
         };
         fetch(&name, target).await
-    })?;
+    })??;
     match arguments.form {
         Form { json: true, .. } => print_json(&card::description(&service))?,
         Form { openapi: true, .. } => print_json(&card::openapi(&service))?,

@@ -1,4 +1,5 @@
-//! Address of a service by its name: from the running lab, else from a nameserver.
+//! Address of a service by its name: from the running lab, else from a nameserver; of another lab's
+//! (`optics/lab.laser`) from the nameserver there.
 //!
 //! The running lab is asked first: it knows its services while no nameserver runs. A nameserver
 //! that this lab should run and does not is not asked: its port may be another lab's.
@@ -11,8 +12,8 @@ use remote::{Error, Location, Uri};
 use tokio::time::timeout;
 
 use super::nslist::{HINT, NameserverArgument};
-use super::supervisor;
 use super::target::{NameserverTarget, ServiceTarget, TIMEOUT};
+use super::{labs, other_lab, supervisor};
 use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::ControlError;
@@ -41,8 +42,49 @@ pub(super) async fn service_within(
         return at(paths, parsed(name)?).await;
     }
     if nameserver.is_given() {
-        return look_up(name, nameserver, paths, &[]).await;
+        return Ok(look_up(name, nameserver, paths, &[]).await?);
     }
+    let others = labs::known(paths).unwrap_or_default();
+    if let Some(target) = other_lab::service(paths, &others, name).await? {
+        return Ok(target);
+    }
+    let found = service_here(paths, name, nameserver, patience).await;
+    match found {
+        Err(NotFound::Nowhere(report)) if !others.is_empty() => {
+            Err(other_lab::explain(paths, &others, name, report).await)
+        }
+        found => Ok(found?),
+    }
+}
+
+/// Why there is no address of a service; in words for a person.
+enum NotFound {
+    /// Nobody knows the name.
+    Nowhere(Report),
+    Failed(Report),
+}
+
+impl From<Report> for NotFound {
+    fn from(report: Report) -> Self {
+        NotFound::Failed(report)
+    }
+}
+
+impl From<NotFound> for Report {
+    fn from(not_found: NotFound) -> Self {
+        match not_found {
+            NotFound::Nowhere(report) | NotFound::Failed(report) => report,
+        }
+    }
+}
+
+/// Finds a service of this lab, or one that its nameservers know.
+async fn service_here(
+    paths: &Paths,
+    name: &str,
+    nameserver: &NameserverArgument,
+    patience: Duration,
+) -> Result<ServiceTarget, NotFound> {
     let (lab, is_silent) = match supervisor(paths).await {
         Ok(client) => {
             let asking = client.ask(&Request::Ps { looks: false }, |_| {});
@@ -57,15 +99,16 @@ pub(super) async fn service_within(
     let here = lab.as_ref().map_or(&[][..], |lab| &lab.services);
     if let Some((lab, row)) = lab.as_ref().zip(here.iter().find(|row| row.name == name)) {
         let uri = row.report.uri.as_ref().ok_or_else(|| not_running(lab, row))?;
-        return in_lab(paths, parsed(uri)?, &row.daemon);
+        return Ok(in_lab(paths, parsed(uri)?, &row.daemon)?);
     }
     // The nameservers of a supervisor that does not answer run on without it.
     let absent = if is_silent { Vec::new() } else { absent_nameservers(paths, lab.as_ref()) };
     let looked_up = look_up(name, nameserver, paths, &absent).await;
-    looked_up.map_err(|elsewhere| {
-        if here.is_empty() {
-            return elsewhere;
-        }
+    looked_up.map_err(|not_found| {
+        let elsewhere = match not_found {
+            NotFound::Nowhere(report) if !here.is_empty() => report,
+            other => return other,
+        };
         let help = match did_you_mean(name, here.iter().map(|row| row.name.as_str())) {
             Some(help) => help,
             None => elsewhere.help().map_or_else(
@@ -73,7 +116,10 @@ pub(super) async fn service_within(
                 |help| help.to_string(),
             ),
         };
-        miette!(help = help, "there is no service '{name}' here, and elsewhere: {elsewhere}")
+        NotFound::Nowhere(miette!(
+            help = help,
+            "there is no service '{name}' here, and elsewhere: {elsewhere}"
+        ))
     })
 }
 
@@ -155,8 +201,8 @@ async fn look_up(
     argument: &NameserverArgument,
     paths: &Paths,
     absent: &[String],
-) -> Result<ServiceTarget, Report> {
-    let targets = argument.targets(paths).await?;
+) -> Result<ServiceTarget, NotFound> {
+    let targets = argument.targets(paths).await.map_err(NotFound::Nowhere)?;
     let (mut known, mut asked, mut answered) = (Vec::new(), Vec::new(), false);
     for target in targets {
         let NameserverTarget { title, location, .. } = &target;
@@ -169,7 +215,7 @@ async fn look_up(
         }
         let mut nameserver = target.client();
         match nameserver.lookup(name).await {
-            Ok(uri) => return at(paths, uri).await,
+            Ok(uri) => return Ok(at(paths, uri).await?),
             Err(Error::Remote(_)) => {
                 answered = true;
                 asked.push(format!("nameserver {title} ({location}) does not know it"));
@@ -187,5 +233,5 @@ async fn look_up(
                  calls without a nameserver"
             .to_owned(),
     };
-    Err(miette!(help = help, "cannot find '{name}': {}", asked.join("; ")))
+    Err(NotFound::Nowhere(miette!(help = help, "cannot find '{name}': {}", asked.join("; "))))
 }

@@ -11,7 +11,7 @@ use remote::{Error, Proxy, Uri, Value};
 use super::foreground::ForegroundCommand;
 use super::nslist::NameserverArgument;
 use super::target::ServiceTarget;
-use super::{Outcome, find, paths, runtime};
+use super::{Outcome, find, labs, paths};
 use crate::os;
 
 /// Interval of checks whether the lock is still ours; also keeps the connection from being idle.
@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
     The exit code is the command's, 128 and more where a signal has ended it, or 1 where the lock \
     cannot be had, or was lost before the command had ended.")]
 pub(super) struct Arguments {
-    /// The service's name, or its URI
+    /// The service's name, or its URI; LAB/NAME for one of another lab
     name: String,
     /// Wait this many seconds for the lock (default: fail at once where another has it)
     #[arg(long, value_name = "SECONDS")]
@@ -51,7 +51,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
     let wait = arguments.wait.map(seconds).transpose()?;
-    runtime()?.block_on(async {
+    labs::block_on(async {
         let target = find::service(&paths, &arguments.name, &arguments.nameserver).await?;
         let user = arguments.user.clone().unwrap_or_else(own_name);
         let mut held = Held::take(arguments, target, user, wait).await?;
@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             true => outcome,
             false => outcome.map(|_| ExitCode::FAILURE),
         }
-    })
+    })?
 }
 
 /// Default owner of locks that are taken, and default user of `unlock --break`.

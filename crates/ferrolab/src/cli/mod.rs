@@ -45,6 +45,7 @@ mod logs;
 mod notify;
 mod ns;
 mod nslist;
+mod other_lab;
 pub(crate) mod output;
 mod progress;
 mod ps;

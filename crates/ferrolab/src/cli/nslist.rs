@@ -14,6 +14,7 @@ use super::table::for_terminal;
 use super::target::{NameserverTarget, of_environment};
 use super::{Outcome, paths, table};
 use crate::host::address::address_of;
+use crate::labs::reason_of;
 use crate::paths::Paths;
 use crate::supervise::active_config;
 
@@ -196,7 +197,7 @@ async fn names_elsewhere(others: Vec<OtherLab>, filter: &Filter, paths: &Paths) 
     let mut listed = Listed::default();
     let asking = labs::ask_all(others, paths, |lab| {
         let filter = filter.clone();
-        async move { find(&filter, &mut lab.nameserver()).await.map_err(|error| error.to_string()) }
+        async move { find(&filter, &mut lab.nameserver()).await.map_err(|error| reason_of(&error)) }
     });
     for SeenLab { lab, answer } in asking.await {
         match answer {

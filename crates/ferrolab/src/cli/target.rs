@@ -9,6 +9,7 @@ use remote::{ClientLogin, ClientTls, DAEMON_NAME, Error, Location, NameServer, P
 use super::paths;
 use crate::access::StoredLogin;
 use crate::authority::AuthorityFiles;
+use crate::labs::LabReader;
 use crate::paths::Paths;
 use crate::tls;
 
@@ -35,6 +36,12 @@ impl ServiceTarget {
             _ => None,
         };
         Ok(ServiceTarget { uri, tls: of_environment()?, login })
+    }
+
+    /// An object of a daemon of another lab, which is called as the lab is read.
+    pub(super) fn of_lab(uri: Uri, lab: LabReader) -> Self {
+        let (tls, login) = lab.into_keys();
+        ServiceTarget { uri, tls, login }
     }
 
     /// An object of a daemon of this lab.

@@ -11,9 +11,8 @@ mod object;
 mod qualified;
 mod reader;
 mod source;
-mod visible;
 
 pub(crate) use object::{LAB_OBJECT, LabObject};
 pub(crate) use qualified::{merge, qualify};
-pub(crate) use reader::{DEADLINE, LabReader, ask_all, location};
+pub(crate) use reader::{DEADLINE, LabReader, ask_all, location, reason_of};
 pub(crate) use source::LabSource;

@@ -18,10 +18,9 @@ use remote::{
 
 use super::data::to_value;
 use super::source::{LabCopy, LabSource, LabValues};
-use super::visible::visible;
 use crate::daemon_keys::DaemonKeys;
 use crate::host::feed::event::{property, unix_seconds};
-use crate::supervise::control::Listing;
+use crate::supervise::control::{LAB_ITSELF, Listing, Visible};
 
 /// The object's id. No directory names it.
 pub(crate) const LAB_OBJECT: &str = "ferrolab.Lab";
@@ -43,14 +42,13 @@ impl LabObject {
         self.lab.set_keys(keys);
     }
 
+    fn client<'a>(&'a self, session: &'a Session) -> Client<'a> {
+        Client { access: &self.access, session }
+    }
+
     async fn listing(self, session: Arc<Session>) -> Result<Reply, Exception> {
         let listing = self.lab.listing().await.map_err(unreadable)?;
-        let may = |id: &str, member: &str, kind| self.access.may(&session, id, member, kind);
-        let mut seen = visible(
-            &listing,
-            |name| may(name, "", AccessKind::Describe),
-            |service, member| may(service, property(member), AccessKind::Read),
-        );
+        let mut seen = listing.visible_to(&self.client(&session));
         // Files of this host are no business of others.
         for lab in &mut seen.labs {
             lab.hide_files();
@@ -64,12 +62,9 @@ impl LabObject {
     async fn values(self, session: Arc<Session>) -> Result<Reply, Exception> {
         let values = self.lab.values().await.map_err(unreadable)?;
         let LabValues { series, away } = &*values;
-        let seen = series.iter().filter(|row| {
-            let member = property(&row.sample.member);
-            self.access.may(&session, &row.service, member, AccessKind::Read)
-        });
-        let is_seen = |daemon: &str| self.access.may(&session, daemon, "", AccessKind::Describe);
-        let away = away.iter().filter(|(daemon, _)| is_seen(daemon));
+        let client = self.client(&session);
+        let seen = series.iter().filter(|row| client.shows_value(&row.service, &row.sample.member));
+        let away = away.iter().filter(|(daemon, _)| client.shows_process(daemon));
         let mut reasons = Dict::new();
         for (daemon, reason) in away {
             reasons.insert(daemon.as_str(), reason.as_str());
@@ -79,6 +74,36 @@ impl LabObject {
         dict.insert("series", Value::List(seen.map(|row| row.to_value()).collect()));
         dict.insert("away", Value::Dict(reasons));
         Ok(Reply::from(Value::Dict(dict)))
+    }
+}
+
+/// A client, by the lab's rules of access.
+struct Client<'a> {
+    access: &'a AccessGate,
+    session: &'a Session,
+}
+
+impl Client<'_> {
+    fn may(&self, id: &str, member: &str, kind: AccessKind) -> bool {
+        self.access.may(self.session, id, member, kind)
+    }
+}
+
+impl Visible for Client<'_> {
+    fn shows_lab(&self) -> bool {
+        self.shows_process(LAB_ITSELF)
+    }
+
+    fn shows_process(&self, name: &str) -> bool {
+        self.may(name, "", AccessKind::Describe)
+    }
+
+    fn shows_service(&self, name: &str) -> bool {
+        self.may(name, "", AccessKind::Describe)
+    }
+
+    fn shows_value(&self, service: &str, member: &str) -> bool {
+        self.may(service, property(member), AccessKind::Read)
     }
 }
 

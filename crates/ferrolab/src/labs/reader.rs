@@ -15,6 +15,7 @@ use super::object::LAB_OBJECT;
 use crate::access::StoredLogin;
 use crate::host::address::address_of;
 use crate::host::feed::event::{SeriesRow, unix_seconds};
+use crate::log::sanitize;
 use crate::paths::Paths;
 use crate::supervise::control::Listing;
 use crate::tls;
@@ -70,6 +71,11 @@ impl LabReader {
             .with_login(self.login.clone())
     }
 
+    /// TLS and the login for the lab's daemons.
+    pub(crate) fn into_keys(self) -> (Option<ClientTls>, Option<ClientLogin>) {
+        (self.tls, self.login)
+    }
+
     /// The lab's listing.
     ///
     /// # Errors
@@ -97,7 +103,7 @@ impl LabReader {
         let series = series.iter().filter_map(row).collect();
         let away = dict.get("away").and_then(Value::as_dict).into_iter().flatten();
         let reason = |(daemon, reason): (&Value, &Value)| {
-            Some(format!("daemon {}: {}", daemon.as_str()?, reason.as_str()?))
+            Some(sanitize::line(&format!("daemon {}: {}", daemon.as_str()?, reason.as_str()?)))
         };
         Ok((series, away.filter_map(reason).collect()))
     }
@@ -123,19 +129,20 @@ fn clock_difference(now: Option<f64>) -> f64 {
     if difference.abs() < MIN_CLOCK_DIFFERENCE { 0.0 } else { difference.round() }
 }
 
-/// The reason why a lab cannot be read.
-fn reason_of(error: &Error) -> String {
+/// The reason why a lab cannot be read, which is made safe for a terminal here: the other lab can
+/// put anything into it.
+pub(crate) fn reason_of(error: &Error) -> String {
     let refused = match error {
-        Error::Remote(exception) => return exception.message(),
+        Error::Remote(exception) => return sanitize::line(&exception.message()),
         Error::Connect { source: ConnectError::Refused(reason), .. } => reason,
-        error => return error.to_string(),
+        error => return sanitize::line(&error.to_string()),
     };
     match refused.contains("unknown object") {
         true => format!(
             "its nameserver shows no lab: it is another program's, or of a release before \
              {LAB_OBJECT}"
         ),
-        false => refused.clone(),
+        false => sanitize::line(refused),
     }
 }
 

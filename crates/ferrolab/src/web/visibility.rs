@@ -16,11 +16,7 @@ use super::sessions::BrowserSession;
 use crate::access::{AccessClient, LabAccess, UserTable};
 use crate::host::feed::event::property;
 use crate::metrics::Snapshot;
-use crate::supervise::control::Listing;
-
-/// Name of the lab itself, for grants with patterns: its processes, its problems, and lines of the
-/// log that are of no service. No service is called like this.
-const LAB_ITSELF: &str = "ferrolab";
+use crate::supervise::control::{LAB_ITSELF, Listing, Visible};
 
 /// The rules of this server; none without `access`.
 pub(super) struct VisibilityRules(RwLock<Option<Arc<LabAccess>>>);
@@ -123,18 +119,15 @@ impl Visibility {
 
     /// A listing without what it may not see.
     pub(super) fn listing(&self, listing: &Listing) -> Listing {
-        let mut shown = listing.clone();
         if self.limits.is_none() {
-            return shown;
+            return listing.clone();
         }
-        shown.services.retain(|row| self.shows_service(&row.name));
-        shown.calls.retain(|row| self.shows_service(&row.service));
-        shown.alarms.retain(|row| self.shows_value(&row.service, &row.member));
-        if self.shows_lab() {
-            return shown;
+        let mut shown = listing.visible_to(self);
+        // The page shows other labs to those who may see this one as a whole.
+        if !self.shows_lab() {
+            shown.labs.clear();
         }
-        let Listing { services, calls, alarms, host, .. } = shown;
-        Listing { services, calls, alarms, host, ..Listing::default() }
+        shown
     }
 
     /// Takes what it may not see out of a snapshot for metrics.
@@ -221,6 +214,25 @@ impl Visibility {
             }
         }
         Some(json.to_string().into())
+    }
+}
+
+impl Visible for Visibility {
+    fn shows_lab(&self) -> bool {
+        Visibility::shows_lab(self)
+    }
+
+    /// The page shows processes as a part of the lab itself.
+    fn shows_process(&self, _: &str) -> bool {
+        Visibility::shows_lab(self)
+    }
+
+    fn shows_service(&self, name: &str) -> bool {
+        Visibility::shows_service(self, name)
+    }
+
+    fn shows_value(&self, service: &str, member: &str) -> bool {
+        Visibility::shows_value(self, service, member)
     }
 }
 

@@ -6,6 +6,7 @@
 mod admin_audit;
 pub(crate) mod client;
 pub(crate) mod server;
+mod visible;
 
 use lab_config::OtherLab;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use crate::access::AccessClient;
 use crate::host::{AlarmRow, CallRow, FullPool, ServiceReport};
 use crate::supervise::incidents::Incident;
+
+pub(crate) use visible::{LAB_ITSELF, Visible};
 
 /// Request of the command line; one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

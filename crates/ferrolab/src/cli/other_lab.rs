@@ -1,0 +1,132 @@
+//! Address of a service of another lab: `optics/lab.laser`, looked up in the nameserver there.
+//!
+//! The call then goes straight to the daemon there, whose rules of access decide.
+
+use lab_config::{Host, LAB_MARK, OtherLab, did_you_mean};
+use miette::{Report, miette};
+use remote::{Error, Location, Uri};
+
+use super::labs;
+use super::table::for_terminal;
+use super::target::ServiceTarget;
+use crate::labs::{LabReader, reason_of};
+use crate::paths::Paths;
+
+/// The answer of another lab's nameserver.
+enum LookedUp {
+    At(Box<LabReader>, Uri),
+    /// It does not know the name; the names that it knows.
+    Unknown(Vec<String>),
+}
+
+/// A service of another lab; `None` for a name that is in none of them.
+///
+/// # Errors
+/// The lab is away, or does not know the name; in words for a person.
+pub(super) async fn service(
+    paths: &Paths,
+    known: &[OtherLab],
+    name: &str,
+) -> Result<Option<ServiceTarget>, Report> {
+    let found = known.iter().find_map(|lab| Some((lab, lab.unqualify(name)?)));
+    let Some((lab, own)) = found else { return Ok(None) };
+    let answers = look_up(paths, vec![lab.clone()], own).await;
+    match answers.into_iter().next() {
+        Some((_, Ok(LookedUp::At(reader, uri)))) if is_reachable(lab, &uri) => {
+            Ok(Some(ServiceTarget::of_lab(uri, *reader)))
+        }
+        Some((_, Ok(LookedUp::At(_, uri)))) => Err(miette!(
+            help =
+                format!("write `host: public` in the daemon's configuration on {}", host_of(lab)),
+            "'{own}' of the lab '{}' is reachable on its own host only: {}",
+            lab.name,
+            for_terminal(&uri.to_string())
+        )),
+        Some((_, Ok(LookedUp::Unknown(names)))) => {
+            let help = did_you_mean(own, names.iter().map(String::as_str)).unwrap_or_else(|| {
+                format!("see its names with `ferrolab nslist --lab {}`", lab.name)
+            });
+            Err(miette!(help = help, "the lab '{}' has no service '{own}'", lab.name))
+        }
+        Some((_, Err(reason))) => Err(miette!(
+            help = "its host or its nameserver does not answer; `ferrolab status --all` shows all labs",
+            "the lab '{}' is away: {reason}",
+            lab.name
+        )),
+        None => Ok(None),
+    }
+}
+
+/// An error that says more of a name that is not in this lab: the labs that have it, or the lab
+/// that may be meant.
+pub(super) async fn explain(
+    paths: &Paths,
+    known: &[OtherLab],
+    name: &str,
+    report: Report,
+) -> Report {
+    if let Some((lab, own)) = name.split_once(LAB_MARK) {
+        let help = match did_you_mean(lab, known.iter().map(|lab| lab.name.as_str())) {
+            Some(help) => format!("{help} (labs of the configuration; the name there is `{own}`)"),
+            None => format!("write `labs: {{{lab}: {{host: HOST}}}}` in the configuration"),
+        };
+        return miette!(
+            help = help,
+            "there is no lab '{lab}' in the configuration, and no service '{name}' here"
+        );
+    }
+    let answers = look_up(paths, known.to_vec(), name).await;
+    let has_it = |(lab, answer): (OtherLab, Result<LookedUp, String>)| {
+        matches!(answer, Ok(LookedUp::At(..))).then(|| format!("`{}`", lab.qualify(name)))
+    };
+    let found: Vec<String> = answers.into_iter().filter_map(has_it).collect();
+    match found.as_slice() {
+        [] => report,
+        [one] => miette!(help = format!("another lab has it: {one}"), "{report}"),
+        several => miette!(
+            help = format!("say which one is meant: {}", several.join(" or ")),
+            "{report}, and several other labs have it"
+        ),
+    }
+}
+
+/// Asks the nameservers of labs for a name, side by side.
+async fn look_up(
+    paths: &Paths,
+    asked: Vec<OtherLab>,
+    name: &str,
+) -> Vec<(OtherLab, Result<LookedUp, String>)> {
+    let seen = labs::ask_all(asked, paths, |reader| {
+        let name = name.to_owned();
+        async move {
+            let mut nameserver = reader.nameserver();
+            match nameserver.lookup(&name).await {
+                Ok(uri) => Ok(LookedUp::At(Box::new(reader), uri)),
+                Err(Error::Remote(_)) => {
+                    let names = nameserver.list(None).await.unwrap_or_default();
+                    Ok(LookedUp::Unknown(
+                        names.into_iter().map(|entry| for_terminal(&entry.name)).collect(),
+                    ))
+                }
+                Err(error) => Err(reason_of(&error)),
+            }
+        }
+    });
+    seen.await.into_iter().map(|seen| (seen.lab, seen.answer)).collect()
+}
+
+/// Whether an address that another host has told leads there: one of its loopback leads here.
+fn is_reachable(lab: &OtherLab, uri: &Uri) -> bool {
+    let is_loopback = match uri {
+        Uri::Pyro { location: Location::Tcp { host, .. }, .. } => {
+            Host::from(host.clone()).is_loopback()
+        }
+        Uri::Pyro { .. } => true,
+        _ => false,
+    };
+    !is_loopback || lab.host.is_this_host()
+}
+
+fn host_of(lab: &OtherLab) -> String {
+    String::from(lab.host.clone())
+}
