@@ -224,14 +224,25 @@ def test_a_user_who_is_removed_is_out_within_a_second(running, user, way, servic
 
 
 @pytest.mark.parametrize("way", ["token", "certificate"])
-def test_a_lock_that_is_kept_for_a_removed_user_is_given_back(running, user, way):
+@pytest.mark.parametrize("daemon", ["runs", "has restarted", "is down"])
+def test_a_lock_that_is_kept_for_a_removed_user_is_given_back(running, user, way, daemon):
     ada = user("ada")
     tls = ada.tls if way == "certificate" else contextlib.nullcontext
     with proxy(running, "lab.thread", ada.token() if way == "token" else "hello") as made, tls():
         assert made.lock("", None, "a token of the lock", 3600) is True
     with proxy(running, "lab.thread") as other:
         wait_for(lambda: other.lock_info().get("away"), NEVER, "the owner has gone")
-        running.run("user", "remove", "ada")
+    if daemon == "has restarted":
+        running.run("restart", "daemon", "thread", "--force")
+    elif daemon == "is down":
+        running.run("stop", "daemon", "thread", "--force")
+    if daemon != "is down":
+        with proxy(running, "lab.thread") as other:
+            info = other.lock_info()
+            assert [info["locked"], info["identity"]] == [True, "ada"]
+    running.run("user", "remove", "ada")
+    running.run("start", "daemon", "thread")
+    with proxy(running, "lab.thread") as other:
         wait_for(lambda: other.lock_info()["locked"] is False, NEVER, "the lock is free")
 
 
