@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from conftest import serious_findings
 from harness import free_port, new_lab
 from harness.web import LAB_WITH_USERS, user_token
 
@@ -86,3 +87,18 @@ def test_a_page_with_https(chromium):
         cookies = context.cookies()
         assert cookies and all(cookie["secure"] and cookie["httpOnly"] for cookie in cookies)
         context.close()
+
+
+def test_a_page_that_other_hosts_reach_only_shows_and_says_so(tab):
+    with new_lab() as lab:
+        lab.ns_port = free_port()
+        public = LAB_WITH_USERS.split("access:")[0] + "web: {host: public, port: 0}\n"
+        lab.config(public, ns_port=lab.ns_port)
+        lab.up()
+        tab.goto(lab.wait_for_status("processes", "web", "running")["uri"])
+        tab.locator(".banner", has_text="only shows until a user has logged in").wait_for()
+        tab.get_by_role("link", name="lab.supply", exact=True).click()
+        tab.wait_for_selector(".member")
+        for button in ("Set", "Call", "Take the lock"):
+            assert tab.get_by_role("button", name=button, exact=True).first.is_disabled(), button
+        assert serious_findings(tab) == []

@@ -1,12 +1,14 @@
 """Outages between a browser and the lab: they are said, and no recorded sample is missing after."""
 
+import contextlib
 import os
 import re
 import signal
+import time
 
 import pytest
 from conftest import serious_findings
-from harness import NEVER, new_lab, wait_for
+from harness import NEVER, new_lab, wait_for, within
 from harness.lab import DRIVERS
 from harness.processes import kill
 from harness.relay import Relay
@@ -21,6 +23,8 @@ autolaunch: {daemons: [bench]}
 web: {port: 0, supervision: {hang_timeout: 0}}
 history: true
 """
+# Seconds within which an outage is said.
+SAID = 2
 KEEP_PLOTS = """() => {
   window.mark = "not loaded anew";
   window.plots = [];
@@ -29,6 +33,13 @@ KEEP_PLOTS = """() => {
     window.plots.push(plot);
     return plot;
   }});
+}"""
+# All states that the instrument's view has shown.
+KEEP_STATES = """() => {
+  const look = () => window.states.add(document.querySelector("h1 .chip").textContent);
+  window.states = new Set();
+  look();
+  new MutationObserver(look).observe(document.querySelector("main"), {subtree: true, childList: true, characterData: true});
 }"""
 # The columns of the last plot: times and values, with null for a gap.
 PLOTTED = "() => { const data = window.plots.at(-1)?.data ?? [[], []]; return [[...data[0]], [...data[1]]]; }"
@@ -79,25 +90,48 @@ def misses_nothing(page):
     wait_for(whole, NEVER, "the plot has all that the history has", (KeyError, TypeError))
 
 
+@contextlib.contextmanager
+def said_in_time():
+    begun = time.monotonic()
+    yield
+    took = time.monotonic() - begun
+    assert took < within(SAID), took
+
+
+def stop_supervisor(page, lab, relay):
+    """It hangs, so that no connection ends."""
+    pid = lab.supervisor()
+    with said_in_time():
+        os.kill(pid, signal.SIGSTOP)
+        page.get_by_text("The lab's supervisor does not answer").wait_for()
+    os.kill(pid, signal.SIGCONT)
+
+
 def kill_web(page, lab, relay):
     pid = lab.entry("processes", "web")["pid"]
-    # It would be back before the page has said anything.
-    os.kill(pid, signal.SIGSTOP)
-    page.get_by_text("The lab's web process cannot be reached").wait_for()
+    with said_in_time():
+        # It would be back before the page has said anything.
+        os.kill(pid, signal.SIGSTOP)
+        page.get_by_text("The lab's web process cannot be reached").wait_for()
     assert page.get_attribute("html", "data-connection") == "lost", "old values are grey"
     assert serious_findings(page) == []
     kill(pid)
 
 
 def kill_supervisor(page, lab, relay):
-    kill(lab.supervisor())
-    page.get_by_text(re.compile("cannot be reached|supervisor does not answer")).wait_for()
+    with said_in_time():
+        kill(lab.supervisor())
+        page.get_by_text(re.compile("cannot be reached|supervisor does not answer")).wait_for()
     lab.up()
 
 
 def kill_daemon(page, lab, relay):
-    kill(lab.entry("daemons", "bench")["pid"])
-    # It would be back before the page has shown anything.
+    page.evaluate(KEEP_STATES)
+    pid = lab.entry("daemons", "bench")["pid"]
+    with said_in_time():
+        kill(pid)
+        # It may be back soon.
+        wait_for(lambda: page.evaluate("window.states.size") > 1, NEVER, "another state")
     lab.run("stop", "daemon", "bench", "--force")
     page.locator("h1 .chip:not(.good)").wait_for()
     page.locator(".quality", has_text="no data").first.wait_for()
@@ -108,13 +142,14 @@ def cut_network(page, lab, relay):
     """For longer than some samples take."""
     before = max(recorded(page).values())
     with relay.away():
-        page.get_by_text("The lab's web process cannot be reached").wait_for()
+        with said_in_time():
+            page.get_by_text("The lab's web process cannot be reached").wait_for()
         # The value counts how often it was read.
         read = lambda: int(lab.run("values", "lab.typed.reads", "--json").stdout.partition('"value":')[2].split(",")[0].strip(" }]\n"))
         wait_for(lambda: read() > before + 4, NEVER, "samples are made meanwhile", ValueError)
 
 
-@pytest.mark.parametrize("outage", [kill_web, kill_supervisor, kill_daemon, cut_network], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("outage", [kill_web, kill_supervisor, stop_supervisor, kill_daemon, cut_network], ids=lambda one: one.__name__)
 def test_a_plot_misses_no_sample_that_the_history_has(tab, typed_lab, outage):
     with Relay(typed_lab.link.replace("http://", "page@").strip("/")) as relay:
         page = opened(tab, relay.uri.replace("page@", "http://") + "/")

@@ -28,10 +28,14 @@ class Relay:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            if not self.is_open:
+            try:
+                daemon = socket.create_connection(self.address) if self.is_open else None
+            except OSError:
+                # The daemon is away for now.
+                daemon = None
+            if daemon is None:
                 client.close()
                 continue
-            daemon = socket.create_connection(self.address)
             daemon.settimeout(self.idle)
             self._connections += [client, daemon]
             number = len(self.answers)

@@ -20,7 +20,8 @@ use crate::supervise::control::{Listing, Request};
 /// Between two attempts to reach the supervisor.
 const RETRY: Duration = Duration::from_millis(300);
 /// A supervisor that says nothing for so long hangs or is stopped: it speaks once a second.
-const SILENCE: Duration = Duration::from_secs(2);
+/// The page says so within 2 s.
+const SILENCE: Duration = Duration::from_millis(1800);
 
 /// A listing, or the reason why it is missing.
 type ListingNews = Result<Arc<Listing>, String>;

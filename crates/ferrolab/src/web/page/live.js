@@ -4,7 +4,9 @@
 import { readLab, readSession } from "./api.js";
 
 /** The server sends a tick each second: without one for this long the connection counts as lost. */
-const SILENCE_SECONDS = 1.9;
+const SILENCE_SECONDS = 1.7;
+/** Time between two looks at that. With the silence it is less than the 2 s in which an outage is said. */
+const LOOK_MILLISECONDS = 250;
 /** A stream that the browser does not open again by itself is opened again after this. */
 const REOPEN_MILLISECONDS = 1000;
 /** A slow network has this long for the first byte of a stream. */
@@ -74,7 +76,7 @@ class Live {
 
   start() {
     this.#open();
-    setInterval(() => this.#watch(), 250);
+    setInterval(() => this.#watch(), LOOK_MILLISECONDS);
   }
 
   /** Opens the stream anew, as another user. */
