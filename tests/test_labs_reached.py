@@ -1,5 +1,6 @@
 """Services of other labs from the shell; labs with TLS and logins; labs that send hostile texts."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -203,6 +204,22 @@ def test_a_lab_is_read_with_the_certificates_of_its_entry():
         wait_for(lambda: "secured/lab.supply" in services(), NEVER, "the lab is read", interval=1)
         assert done(here, "call", "secured/lab.supply", "voltage", "3").returncode == 0
         assert done(here, "call", "secured/lab.supply", "voltage").stdout == "3.0\n"
+        here.up()
+        with ferrolab.connect(here.home, timeout=NEVER, connect_timeout=NEVER) as lab:
+            supply = lab["secured/lab.supply"]
+            away = (ferrolab.CommunicationError, ferrolab.NamingError)
+            wait_for(lambda: supply.voltage == 3, NEVER, "the client calls it", away)
+            with ferrolab.locked(supply, user="ada"):
+                assert supply.lock_info()["user"] == "ada"
+            for sample in lab.watch("secured/lab.meter", "measure_voltage"):
+                assert sample.service == "secured/lab.meter"
+                break
+
+            async def asked():
+                async with lab.aio as aio:
+                    return await aio["secured/lab.supply"].voltage
+
+            assert asyncio.run(asked()) == 3
         # An authority that nobody has named is not trusted.
         here.config(entry % "", port=port)
         for words in (["ps", "--lab", "secured"], ["call", "secured/lab.supply", "voltage"]):

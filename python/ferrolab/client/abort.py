@@ -43,7 +43,9 @@ def offer_abort(kind, abort_of):
 
 def daemon_of(uri):
     """The URI of the daemon that serves an object: it lets clients in for this when it is full."""
-    return URI("PYRO:{}@{}".format(DAEMON, uri.location))
+    daemon = URI("PYRO:{}@{}".format(DAEMON, uri.location))
+    daemon.tls = uri.tls
+    return daemon
 
 
 def request(uri, reason, user):

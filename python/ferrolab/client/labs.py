@@ -57,9 +57,13 @@ class ManyLabs:
         if lab is None:
             return self._directory.look_up(name)
         try:
-            return self._names_of(lab, self._settings).look_up(own)
+            settings = _settings_for(lab, self._settings)
+            found = URI(_names_of(lab, settings).look_up(own))
         except NamingError as error:
             raise NamingError("lab {}: {}".format(lab["name"], error)) from None
+        # Its services are called as its names are read.
+        found.tls = settings.tls
+        return found
 
     def own_name(self, name):
         """The name that a service has in its lab."""
@@ -113,7 +117,7 @@ class ManyLabs:
 
     def _ask(self, row, settings, answers):
         try:
-            found = self._names_of(row, settings).names()
+            found = _names_of(row, _settings_for(row, settings)).names()
         except Exception as error:  # whatever it is, this lab is away and the others are not
             answers.put((row, {}, str(error) or type(error).__name__))
         else:
@@ -140,13 +144,19 @@ class ManyLabs:
         self._rows = {row["name"]: row for row in rows if _is_lab(row)}
         return self._rows
 
-    def _names_of(self, row, settings):
-        host = row["host"]
-        host = "[{}]".format(host) if ":" in host else host
-        uri = URI("PYRO:{}@{}:{}".format(NAMESERVER, host, row["port"]))
-        if row.get("ssl") is True and settings.tls is None:
-            settings = settings.replaced(tls=_context(row))
-        return Names(uri, settings)
+
+def _names_of(row, settings):
+    """The names of a lab, at its nameserver."""
+    host = row["host"]
+    host = "[{}]".format(host) if ":" in host else host
+    return Names(URI("PYRO:{}@{}:{}".format(NAMESERVER, host, row["port"])), settings)
+
+
+def _settings_for(row, settings):
+    """The settings with the TLS that a lab's entry asks for."""
+    if row.get("ssl") is True and settings.tls is None:
+        return settings.replaced(tls=_context(row))
+    return settings
 
 
 def _is_lab(row):

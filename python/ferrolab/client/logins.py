@@ -91,6 +91,8 @@ def find(host):
 
 def way_to(uri, settings):
     """TLS context and handshake data for a connection; a login counts where none are set."""
+    if settings.tls is None and uri.tls is not None:
+        return uri.tls, settings.handshake
     given = (settings.tls, settings.handshake)
     if given != (None, NO_TOKEN) or uri.sockname is not None or not exist():
         return given

@@ -7,12 +7,17 @@ _DEFAULT_NAMESERVER_PORT = 9090
 
 
 class URI:
-    """An address. `str()` of it is Pyro5's text."""
+    """An address. `str()` of it is Pyro5's text.
 
-    __slots__ = ("host", "object", "port", "protocol", "sockname")
+    `tls` is the TLS context for its server, where the directory that has told it knows one.
+    """
+
+    __slots__ = ("host", "object", "port", "protocol", "sockname", "tls")
 
     def __init__(self, text):
+        self.tls = None
         if isinstance(text, URI):
+            self.tls = text.tls
             text = str(text)
         match = _URI.match(text) if isinstance(text, str) else None
         if match is None or match.group(1) == "PYRO" and not match.group(3):

@@ -253,7 +253,10 @@ class Watch(WatchBase):
 
 def feed_of(uri):
     """The URI of the feed of the daemon that serves an object."""
-    return URI("PYRO:{}@{}".format(FEED, URI(uri).location))
+    served = URI(uri)
+    feed = URI("PYRO:{}@{}".format(FEED, served.location))
+    feed.tls = served.tls
+    return feed
 
 
 def no_series(reading):

@@ -269,7 +269,7 @@ async def open_connection(uri, settings):
     def protocol():
         return AioConnection(uri, settings, tls)
 
-    tls, handshake = settings.tls, settings.handshake
+    tls, handshake = settings.tls or uri.tls, settings.handshake
     if logins.exist():
         # It may ask the resolver and the server.
         tls, handshake = await loop.run_in_executor(None, logins.way_to, uri, settings)
