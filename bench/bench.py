@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import against  # noqa: E402
 import figures  # noqa: E402
 import servers  # noqa: E402
-from scenarios import SCENARIOS, Bench  # noqa: E402
+from measuring import Bench  # noqa: E402
+from scenarios import SCENARIOS  # noqa: E402
 
 
 def selected(name):

@@ -5,6 +5,8 @@ Owns their start and their end. Each is an address with an object, a process and
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,9 @@ BENCH = Path(__file__).resolve().parent
 TESTS = BENCH.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "drivers")]
 from against import BEFORE  # noqa: E402
+from figures import FLOOR, RAW  # noqa: E402
 from harness import Service, free_port, new_lab, stock_daemon, stock_nameserver  # noqa: E402
+from harness.lab import interpreter  # noqa: E402
 
 # A pool that holds every scenario's connections: how they are refused is not measured.
 POOL = 600
@@ -133,7 +137,7 @@ def fill(uri):
 @contextlib.contextmanager
 def raw(load, wanted):
     """The server that only reads and writes bytes."""
-    if "raw TCP" not in wanted:
+    if RAW not in wanted:
         yield None
         return
     process = subprocess.Popen(
@@ -148,6 +152,59 @@ def raw(load, wanted):
         process.stdout.close()
 
 
+class Floor:
+    """The server that only passes messages on to a Python loop, for one call."""
+
+    def __init__(self, load):
+        self._load = load
+        self._served = self._server = self._process = None
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    def target(self):
+        return self._server.target()
+
+    def serve(self, target):
+        """Serves the call `target` of another server from now on, as that server answers it."""
+        if target == self._served:
+            return
+        self.close()
+        job = json.dumps({"mode": "floor_server", **target})
+        # A session, so that both of its processes can be ended.
+        self._process = subprocess.Popen(
+            [interpreter(), str(BENCH / "floor.py"), self._load, job],
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"bench: the floor does not serve {target['method']} (its reason is above)")
+        self._server = Server(f"PYRO:{target['object']}@{json.loads(line)['address']}", self.pid)
+        self._served = target
+
+    def close(self):
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process.stdout.close()
+
+
+@contextlib.contextmanager
+def floor(load, wanted):
+    """The least that a call of a Python driver takes through a daemon."""
+    if FLOOR not in wanted:
+        yield None
+        return
+    server = Floor(load)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
 @contextlib.contextmanager
 def started(load, wanted, before=None):
     """The `wanted` servers by their names; `before` is the other program to serve with."""
@@ -160,7 +217,8 @@ def started(load, wanted, before=None):
             server = stack.enter_context(pyro5(f"Pyro5 {name}", wanted))
             if server:
                 servers[f"Pyro5 {name}"] = server
-        server = stack.enter_context(raw(load, wanted))
-        if server:
-            servers["raw TCP"] = server
+        for name, start in ((RAW, raw), (FLOOR, floor)):
+            server = stack.enter_context(start(load, wanted))
+            if server:
+                servers[name] = server
         yield servers

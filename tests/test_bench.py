@@ -18,13 +18,14 @@ sys.path.insert(0, str(BENCH))
 import against  # noqa: E402
 import bench  # noqa: E402
 import figures  # noqa: E402
+import measuring  # noqa: E402
 import processes  # noqa: E402
 import scenarios  # noqa: E402
 from figures import Goal, Measurement  # noqa: E402
 
 
 def scenario(**options):
-    return scenarios.Scenario("calls", "calls", ["ours", "theirs"], stock="theirs", **options)
+    return measuring.Scenario("calls", "calls", ["ours", "theirs"], stock="theirs", **options)
 
 
 def measured(of, server, *values, **more):
@@ -88,6 +89,24 @@ def test_a_goal_that_was_not_measured_is_not_judged():
     of = scenario()
     of.goals = [Goal("others", most=1), Goal("ours", least=1, against="others")]
     assert list(figures.judged({of: {"ours": measured(of, "ours", 1)}})) == []
+
+
+@pytest.mark.parametrize(
+    ("hosted", "floor", "words"),
+    [
+        (12, 10, "hosted is 1.20 x theirs, at least 1.0"),
+        (9, 10, "hosted is 0.90 x theirs, at least 1.0"),
+        (9, 9.5, "hosted is 0.95 x floor, at least 0.95"),
+        (9, None, None),
+    ],
+)
+def test_a_hosted_service_is_judged_beside_pyro5_only_where_the_floor_is_as_good(hosted, floor, words):
+    of = scenario()
+    of.goals = [figures.FloorGoal("hosted", stock="theirs", least=1.0, of_floor=0.95)]
+    servers = {"hosted": measured(of, "hosted", hosted), "theirs": measured(of, "theirs", 10)}
+    if floor:
+        servers["floor"] = measured(of, "floor", floor)
+    assert [told for _, told, _, _ in figures.judged({of: servers})] == ([words] if words else [])
 
 
 @pytest.mark.parametrize(
@@ -265,14 +284,14 @@ def test_a_stock_client_counts_its_calls():
     with stock_daemon({"loopback": Service("loopback", "Loopback")}) as server:
         name, _, address = server.uris["loopback"].partition(":")[2].partition("@")
         job = {"address": address, "object": name, "method": "echo", "args": [1.5], "seconds": 0.3}
-        script = [sys.executable, str(scenarios.CLIENT), json.dumps(job)]
+        script = [sys.executable, str(measuring.CLIENT), json.dumps(job)]
         report = json.loads(subprocess.run(script, capture_output=True, check=True).stdout)
     assert report["calls"] >= 1
     assert report["p50_us"] <= report["p99_us"] <= report["max_us"]
 
 
 @pytest.mark.skipif("FERROLAB_LOAD" not in os.environ, reason="the load generator is not built")
-@pytest.mark.parametrize("name", ["connections-8", "oneway", "connects", "arrays-1m"])
+@pytest.mark.parametrize("name", ["connections-8", "oneway", "connects", "arrays-1m", "client-free", "floats-marshal"])
 def test_a_small_scenario_runs(name):
     script = [sys.executable, str(BENCH / "bench.py"), name, "--rounds", "1", "--seconds", "0.3"]
     script += ["--json", "--load", os.environ["FERROLAB_LOAD"]]

@@ -77,8 +77,8 @@ pub(crate) fn measure_oneway(job: &Oneway) -> Result<Json, String> {
 }
 
 fn fetch_count(counter: &CallTarget) -> Result<i64, String> {
-    let (header, body) = requests::call_once(counter)?;
-    let value = requests::decode_result(counter, &header, &body)?;
+    let (header, answer) = requests::call_once(counter)?;
+    let value = requests::decode_result(counter, &header, &answer)?;
     value.as_i64().ok_or_else(|| format!("a counter that returns {value}"))
 }
 

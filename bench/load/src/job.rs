@@ -29,6 +29,8 @@ pub(crate) enum Mode {
     Hold(Hold),
     /// A server that exchanges messages of fixed lengths, and does nothing else.
     RawServer,
+    /// A server that passes messages on to a Python loop, and does nothing else.
+    FloorServer(CallTarget),
 }
 
 /// The method to call.

@@ -6,6 +6,7 @@
 mod answers;
 mod calls;
 mod connects;
+mod floor;
 mod job;
 mod latency;
 mod raw;
@@ -48,6 +49,7 @@ fn run_job(line: &str) -> Result<Json, String> {
         job::Mode::Connects(connects) => connects::measure_connects(&connects),
         job::Mode::Hold(hold) => connects::hold_connections(&hold),
         job::Mode::RawServer => raw::serve_forever(),
+        job::Mode::FloorServer(target) => floor::serve_call(&target),
     }
 }
 

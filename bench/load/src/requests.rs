@@ -46,6 +46,11 @@ impl CallTarget {
 
     /// Opens a connection and does the handshake.
     pub(crate) fn connect(&self) -> Result<LoadStream, String> {
+        self.connect_recorded().map(|(stream, _)| stream)
+    }
+
+    /// The same, with the server's message of the handshake.
+    fn connect_recorded(&self) -> Result<(LoadStream, Vec<u8>), String> {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             format!("cannot {what} {}: {error}", self.address)
         };
@@ -70,15 +75,17 @@ impl CallTarget {
                     .map_err(|error| failed("connect to", &error))?
             }
         };
-        self.shake_hands(&mut stream).map_err(|error| failed("shake hands with", &error))?;
-        Ok(stream)
+        let answer = self.shake_hands(&mut stream);
+        let answer = answer.map_err(|error| failed("shake hands with", &error))?;
+        Ok((stream, answer))
     }
 
-    fn shake_hands(&self, stream: &mut LoadStream) -> Result<(), String> {
+    /// Does the handshake; returns the server's message of it, which a `raw_server` has none of.
+    fn shake_hands(&self, stream: &mut LoadStream) -> Result<Vec<u8>, String> {
         let io = |error: std::io::Error| error.to_string();
         if let Some(Lengths { request, answer }) = self.raw {
             let lengths = [request as u64, answer as u64].map(u64::to_be_bytes).concat();
-            return stream.write_all(&lengths).map_err(io);
+            return stream.write_all(&lengths).map(|()| Vec::new()).map_err(io);
         }
         let serializer = self.serializer()?;
         let mut hello = Dict::with_capacity(2);
@@ -87,12 +94,13 @@ impl CallTarget {
         let bytes = encode_message(MessageType::Connect, serializer, Flags::default(), |out| {
             serializer.encode(&Value::Dict(hello), out).map_err(|error| error.to_string())
         })?;
-        let (header, body) = exchange(stream, &bytes)?;
+        let (header, message) = exchange(stream, &bytes)?;
         if matches!(header.kind, MessageType::ConnectOk) {
-            return Ok(());
+            return Ok(message);
         }
         let limits = Limits::default();
-        let reason = Body::parse(&header, &body, &limits)
+        let body = message.get(HEADER_LEN..).unwrap_or_default();
+        let reason = Body::parse(&header, body, &limits)
             .ok()
             .and_then(|body| serializer.decode(&body.payload, &limits).ok());
         Err(reason.map_or_else(|| "refused".to_owned(), |reason| reason.to_string()))
@@ -117,12 +125,26 @@ fn encode_message(
 
 /// Opens a connection and makes one call; returns the whole answer.
 pub(crate) fn call_once(target: &CallTarget) -> Result<(Header, Vec<u8>), String> {
-    let request = target.encode_request(Flags::default())?;
-    let mut stream = target.connect()?;
-    exchange(&mut stream, &request).map_err(|error| format!("{}: {error}", target.address))
+    let (_, header, answer) = call_recorded(target)?;
+    Ok((header, answer))
 }
 
-/// Sends a message and reads the answer.
+/// The server's messages of a handshake and of a call.
+pub(crate) fn record_messages(target: &CallTarget) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let (handshake, header, answer) = call_recorded(target)?;
+    decode_result(target, &header, &answer)?;
+    Ok((handshake, answer))
+}
+
+fn call_recorded(target: &CallTarget) -> Result<(Vec<u8>, Header, Vec<u8>), String> {
+    let request = target.encode_request(Flags::default())?;
+    let (mut stream, handshake) = target.connect_recorded()?;
+    let (header, answer) =
+        exchange(&mut stream, &request).map_err(|error| format!("{}: {error}", target.address))?;
+    Ok((handshake, header, answer))
+}
+
+/// Sends a message and reads the answer: its header, and the whole of it.
 fn exchange(stream: &mut LoadStream, message: &[u8]) -> Result<(Header, Vec<u8>), String> {
     let io = |error: std::io::Error| error.to_string();
     stream.write_all(message).map_err(io)?;
@@ -130,26 +152,28 @@ fn exchange(stream: &mut LoadStream, message: &[u8]) -> Result<(Header, Vec<u8>)
     let mut head = [0; HEADER_LEN];
     stream.read_exact(&mut head).map_err(io)?;
     let header = Header::decode(&head, &Limits::default()).map_err(|error| error.to_string())?;
-    let mut body = vec![0; header.body_len()];
-    stream.read_exact(&mut body).map_err(io)?;
-    Ok((header, body))
+    let mut answer = head.to_vec();
+    answer.resize(HEADER_LEN + header.body_len(), 0);
+    stream.read_exact(answer.get_mut(HEADER_LEN..).unwrap_or_default()).map_err(io)?;
+    Ok((header, answer))
 }
 
 /// Measures the lengths of a request and its answer, which a `raw_server` then exchanges.
 pub(crate) fn measure_lengths(target: &CallTarget) -> Result<Json, String> {
-    let (header, body) = call_once(target)?;
-    decode_result(target, &header, &body)?;
+    let (header, answer) = call_once(target)?;
+    decode_result(target, &header, &answer)?;
     let request = target.encode_request(Flags::default())?.len();
-    Ok(json!({ "request": request, "answer": HEADER_LEN + body.len() }))
+    Ok(json!({ "request": request, "answer": answer.len() }))
 }
 
 /// The value in an answer.
 pub(crate) fn decode_result(
     target: &CallTarget,
     header: &Header,
-    body: &[u8],
+    answer: &[u8],
 ) -> Result<Value, String> {
     let limits = Limits::default();
+    let body = answer.get(HEADER_LEN..).unwrap_or_default();
     let body = Body::parse(header, body, &limits).map_err(|error| error.to_string())?;
     let value = target
         .serializer()?
