@@ -302,7 +302,7 @@ class Channel:
     ):
         host, session, current = self._host, self._session, stdio.current
         current.service = name
-        is_callback = False
+        method = None
         if flags >= FLAG_NO_INSTANCE:
             if not host.has_instance(name, session):
                 return (NO_INSTANCE,)
@@ -331,7 +331,6 @@ class Channel:
             instance = host.instance(service, session, pin)
             if kind == CALL:
                 method = service.access.method(instance, member)
-                is_callback = getattr(method, "_pyroCallback", False)
                 if oneway:
                     context = serializer, flags, seq, correlation, annotations
                     raised = functools.partial(
@@ -339,7 +338,7 @@ class Channel:
                         serializer=serializer,
                         flags=flags,
                         member=member,
-                        is_callback=is_callback,
+                        method=method,
                     )
                     session = self._number, session
                     return self._start_oneway(
@@ -377,7 +376,7 @@ class Channel:
                     return answer + (left,)
             return answer
         except Exception as error:
-            return self._raised(error, serializer, flags, member, is_callback)
+            return self._raised(error, serializer, flags, member, method)
         except BaseException as error:
             # it would end a client's program too
             wrapped = pyro.error_class("DaemonError")(
@@ -386,7 +385,7 @@ class Channel:
                 )
             )
             wrapped.__cause__ = error
-            return self._raised(wrapped, serializer, flags, member, is_callback)
+            return self._raised(wrapped, serializer, flags, member, method)
         finally:
             if current.partial:
                 stdio.end_of_call()
@@ -402,12 +401,12 @@ class Channel:
             return None
         return (BEGUN,)
 
-    def _raised(self, error, serializer, flags, member, is_callback):
+    def _raised(self, error, serializer, flags, member, method):
         if flags & FLAG_ONEWAY:
             # A client can call a missing method as fast as it can send.
             if oneway_errors.one_more():
                 log.warning("an error in the oneway call '%s'", member, exc_info=error)
-        elif is_callback:
+        elif getattr(method, "_pyroCallback", False):
             log.error("an error in the callback '%s'", member, exc_info=error)
         else:
             log_unreadable(error, member, self._session.address)

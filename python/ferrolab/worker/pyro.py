@@ -15,6 +15,9 @@ import weakref
 # the names of the originals, and a stock client raises those.
 _stand_ins = {}
 
+_new, _set, _int_from_bytes = object.__new__, object.__setattr__, int.from_bytes
+_UNKNOWN = uuid.SafeUUID.unknown
+
 SERIALIZER_CLASSES = {
     1: "SerpentSerializer",
     2: "MarshalSerializer",
@@ -83,16 +86,27 @@ def fill_context(connection, address, serializer, flags, seq, correlation, annot
     if module is None:
         return None
     context = module.current_context
-    context.client = connection
-    context.client_sock_addr = address
-    context.serializer_id = serializer
-    context.msg_flags = flags
-    context.seq = seq
-    context.correlation_id = uuid.UUID(bytes=correlation)
+    # The thread's own values: each attribute of a `threading.local` would look for them anew.
+    values = context.__dict__
+    values["client"] = connection
+    values["client_sock_addr"] = address
+    values["serializer_id"] = serializer
+    values["msg_flags"] = flags
+    values["seq"] = seq
+    values["correlation_id"] = _make_uuid(correlation)
     # Pyro5 hands out views here, and drivers may use their methods
-    context.annotations = {key: memoryview(data) for key, data in annotations}
-    context.response_annotations = {}
+    views = {key: memoryview(data) for key, data in annotations} if annotations else {}
+    values["annotations"] = views
+    values["response_annotations"] = {}
     return context
+
+
+def _make_uuid(data):
+    """`uuid.UUID(bytes=data)` without its checks, which take as long as a call of the driver."""
+    made = _new(uuid.UUID)
+    _set(made, "int", _int_from_bytes(data, "big"))
+    _set(made, "is_safe", _UNKNOWN)
+    return made
 
 
 def reached_address():
