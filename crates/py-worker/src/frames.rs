@@ -8,7 +8,7 @@ use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Serialized, Seri
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
-use wire::{DecodeError, EncodeError, Limits, marshal, packed};
+use wire::{DecodeError, EncodeError, Limits, marshal, msgpack, packed};
 
 use crate::protocol::{
     ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, FLAG_NO_INSTANCE, GET, HEALTH, LEAVE,
@@ -294,9 +294,9 @@ const RESULT: &[u8] = b"(\x02\0\0\0i\0\0\0\0";
 const BYTES: (u8, usize) = (b's', 5);
 
 /// The result that `buffer` ends with, from `start` on, where it is the same in the caller's
-/// serializer and so need not be read; else the buffer again.
+/// serializer, or becomes so in its place, and so need not be read; else the buffer again.
 pub(crate) fn pass_on(
-    buffer: Vec<u8>,
+    mut buffer: Vec<u8>,
     start: usize,
     form: FrameForm,
     serializer: Serializer,
@@ -307,10 +307,17 @@ pub(crate) fn pass_on(
         FrameForm::PackedResult => return Serialized::packed(buffer, start),
     }
     let content = buffer.get(start..).unwrap_or_default();
-    let Some(value) = content.strip_prefix(RESULT) else { return Err(buffer) };
     let from = start + RESULT.len();
+    let Some(value) = content.strip_prefix(RESULT) else { return Err(buffer) };
     // The rest of a value is checked when it is read.
     let is_bytes = value.first() == Some(&BYTES.0);
+    if serializer == Serializer::Msgpack && !is_bytes {
+        let value = buffer.get_mut(from..).unwrap_or_default();
+        return match msgpack::marshal_floats_to_msgpack(value) {
+            Some(skipped) => Ok(Serialized::value(serializer, buffer, from + skipped)),
+            None => Err(buffer),
+        };
+    }
     match serializer {
         _ if !(is_bytes || serializer == Serializer::Marshal) => Err(buffer),
         _ if !marshal::is_canonical(value) => Err(buffer),

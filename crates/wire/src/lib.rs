@@ -127,7 +127,7 @@ mod key;
 mod limits;
 pub mod marshal;
 pub mod message;
-mod msgpack;
+pub mod msgpack;
 pub mod name_pattern;
 mod number;
 pub mod packed;

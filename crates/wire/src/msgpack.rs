@@ -26,6 +26,8 @@
 mod decode;
 mod encode;
 mod ext;
+mod float_list;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::{encode, encode_bytes_head, encode_call};
+pub use float_list::marshal_floats_to_msgpack;

@@ -192,6 +192,27 @@ fn the_length_of_a_frame_says_its_form() {
 }
 
 #[test]
+fn a_list_of_floats_is_passed_on_without_its_values() {
+    let list = Value::List((0..1000).map(|at| Value::Float(f64::from(at) / 7.0)).collect());
+    let mixed = Value::List([vec![Value::Int(1)], vec![Value::Float(1.5); 999]].concat());
+    for (value, serializer, passes) in [
+        (&list, Serializer::Marshal, true),
+        (&list, Serializer::Msgpack, true),
+        (&list, Serializer::Json, false),
+        (&list, Serializer::Serpent, false),
+        (&mixed, Serializer::Msgpack, false),
+    ] {
+        let mut frame = Vec::new();
+        frames::append(&mut frame, &Value::Tuple(vec![VALUE.into(), value.clone()])).unwrap();
+        let plain = frames::FrameForm::Plain;
+        match frames::pass_on(frame.clone(), frames::HEAD, plain, serializer) {
+            Ok(passed) => assert_eq!((passed.read().as_ref(), passes), (Ok(value), true)),
+            Err(buffer) => assert_eq!((buffer, passes), (frame, false), "{serializer:?}"),
+        }
+    }
+}
+
+#[test]
 fn messages_to_the_worker_agree() {
     let fd = || std::os::unix::net::UnixStream::pair().unwrap().0.into();
     let sent = [
