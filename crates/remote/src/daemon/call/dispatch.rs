@@ -3,6 +3,7 @@
 //! The steps of an INVOKE message: decode it within its memory, find its object, wait for the call
 //! permit, call, respond. Knows nothing of sockets.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tracing::{debug, warn};
@@ -28,7 +29,8 @@ use crate::daemon::locks::methods;
 use crate::daemon::registry::RegisteredObject;
 use crate::frames::Frame;
 use crate::object::{
-    Answer, AnswerBudget, CallResult, Context, Operation, Request, RequestMemory, StartCheck,
+    Answer, AnswerBudget, BoxFuture, CallResult, Context, Object, Operation, Request,
+    RequestMemory, StartCheck,
 };
 use crate::session::Session;
 
@@ -125,49 +127,39 @@ pub(crate) async fn answer(
         let memory = caller.oneways.admit(shared, session, &call.member, call.memory);
         if let Some(memory) = memory {
             let note = OnewayNote::new(shared, session, &current, &responder.header);
-            start_oneway(shared, session, &mut caller.oneways, call, memory, note).await;
+            let permit = take_oneway_permit(shared, &call).await;
+            let oneways = &mut caller.oneways;
+            if let Some(begins) = start_oneway(shared, session, oneways, call, permit, memory, note)
+            {
+                begins.await;
+            }
         }
         return Response::without_memory(After::Continue);
     }
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
     let limited = limited.filter(|_| !call.needs_no_permit);
-    let mut early = None;
-    if let Some(deadline) = deadline.filter(|_| !is_oneway && !call.needs_no_permit) {
-        // Boxed, so that calls without a deadline are no larger for it.
-        let taking = Box::pin(take_any_permit(shared, caller, &call, limited.as_ref()));
-        early = deadline.limit(taking).await;
-        if early.is_none() {
-            let exception = deadline.exception(&call.id, &call.member);
-            let name = (call.id.as_str(), call.member.as_str());
-            return responder.exception_with(Flags::NOT_BEGUN, exception, name, out);
+    let deadline = deadline.filter(|_| !is_oneway);
+    let permit = match take_permit(shared, caller, &call, limited.as_ref(), deadline).await {
+        Ok(permit) => permit,
+        Err((_, refused)) if is_oneway => {
+            let note = OnewayNote::new(shared, session, &current, &responder.header);
+            OnewayCall::new(shared, session, call.id, call.member, note).log(Err(refused), false);
+            return Response::without_memory(After::Continue);
         }
-    }
+        Err((flags, refused)) => {
+            return responder.exception_with(flags, refused, (&call.id, &call.member), out);
+        }
+    };
     let (mut result, id, member) = if let Some(limited) = limited {
         // Boxed, so that calls without a limit are no larger for it.
-        Box::pin(call_within(shared, caller, call, limited, early)).await
+        Box::pin(carry_out_within(shared, session, call, permit, limited)).await
     } else {
-        let permit = match early {
-            Some(taken) => taken,
-            None => take_permit(shared, caller, &call).await,
-        };
-        let permit = match permit {
-            Ok(permit) => permit,
-            Err(refused) if is_oneway => {
-                let note = OnewayNote::new(shared, session, &current, &responder.header);
-                OnewayCall::new(shared, session, call.id, call.member, note)
-                    .log(Err(refused), false);
-                return Response::without_memory(After::Continue);
-            }
-            Err(gone) => return responder.exception(gone, &call.id, &call.member, out),
-        };
+        // Here and not in a function: handing the request on would copy it twice.
         call.set_running(session);
         let Invocation { id, member, object, has_lock, request, .. } = call;
         let result = if has_lock {
-            let locks = &shared.locks;
-            let access = &shared.access;
-            let gated = GatedObject { locks, access, session, id: &id, object: &object };
             // Boxed, so that connections without locks are no larger for it.
-            Box::pin(gated.call(request, permit)).await
+            Box::pin(gated(shared, session, &id, &object).call(request, permit)).await
         } else {
             let name = CallName { object: &id, member: &member };
             let answer = access::begin_call(shared, name, &object, session, request);
@@ -188,82 +180,79 @@ pub(crate) async fn answer(
     }
 }
 
-/// Waits for the permit of a call without a time limit.
+/// Waits for the permit of a call, no longer than its deadline and its limit allow.
 ///
 /// # Errors
-/// Its client has gone, or an overdue call keeps the turn.
+/// Its client has gone, its time has passed, or an overdue call keeps the turn; with the flags of
+/// the answer.
 async fn take_permit(
     shared: &Shared,
     caller: &Caller,
     call: &Invocation,
-) -> Result<CallPermit, Exception> {
+    limited: Option<&LimitedCall>,
+    deadline: Option<Deadline>,
+) -> Result<CallPermit, (Flags, Exception)> {
     let permits = &shared.admission.calls;
+    // A oneway call is carried out though its client has gone.
+    let client = Some(&caller.client).filter(|_| !call.request.context.is_oneway());
+    let no_flags = |refused| (Flags::default(), refused);
     if call.needs_no_permit {
         return Ok(None);
     }
-    // A oneway call is carried out though its client has gone.
-    let client = Some(&caller.client).filter(|_| !call.request.context.is_oneway());
-    if shared.call_rules.has_limits() && permits.is_multiplex() {
-        let name = (call.id.as_str(), call.member.as_str());
-        // Boxed, so that daemons without limits are no larger for it.
-        return Box::pin(limited::take_turn(shared, client, name)).await;
+    if deadline.is_none() && !(shared.call_rules.has_limits() && permits.is_multiplex()) {
+        return permits.take_for(client).await.map_err(no_flags);
     }
-    permits.take_for(client).await
-}
-
-/// Waits for the permit of a call with or without a time limit; errors as for these.
-async fn take_any_permit(
-    shared: &Shared,
-    caller: &Caller,
-    call: &Invocation,
-    limited: Option<&LimitedCall>,
-) -> Result<CallPermit, Exception> {
-    match limited {
-        Some(limited) => limited.take_permit(shared, Some(&caller.client)).await,
-        None => take_permit(shared, caller, call).await,
-    }
-}
-
-/// Carries out a call that may take so long; then the result, and the names of object and member.
-/// A call with a deadline has its permit already.
-async fn call_within(
-    shared: &Arc<Shared>,
-    caller: &Caller,
-    call: Invocation,
-    limited: LimitedCall,
-    early: Option<Result<CallPermit, Exception>>,
-) -> (CallResult, String, String) {
-    let session = &caller.session;
-    let (id, member) = (call.id.clone(), call.member.clone());
-    // A oneway call is carried out though its client has gone.
-    let client = Some(&caller.client).filter(|_| !call.request.context.is_oneway());
-    let permit = match early {
-        Some(taken) => taken,
-        None => limited.take_permit(shared, client).await,
-    };
-    let result = match permit {
-        Err(exception) => Err(exception),
-        Ok(permit) => {
-            call.set_running(session);
-            let object = Arc::clone(&call.object);
-            let (shared_, own) = (Arc::clone(shared), Arc::clone(session));
-            let running = async move {
-                let Invocation { id, member, object, has_lock, request, .. } = call;
-                if has_lock {
-                    let Shared { locks, access, .. } = &*shared_;
-                    let gated =
-                        GatedObject { locks, access, session: &own, id: &id, object: &object };
-                    return gated.call(request, permit).await;
-                }
-                let name = CallName { object: &id, member: &member };
-                let answer = access::begin_call(&shared_, name, &object, &own, request);
-                let result = catch_panic::finish_call(name, answer).await;
-                drop(permit);
-                result
-            };
-            limited.wait(shared, session, Box::pin(running), &object).await
+    let name = (call.id.as_str(), call.member.as_str());
+    let taking = async {
+        match limited {
+            Some(limited) => limited.take_permit(shared, client).await,
+            None => limited::take_turn(shared, client, name).await,
         }
     };
+    // Boxed, so that calls without limit and deadline are no larger for it.
+    match deadline {
+        None => Box::pin(taking).await.map_err(no_flags),
+        Some(deadline) => match Box::pin(deadline.limit(taking)).await {
+            Some(taken) => taken.map_err(no_flags),
+            None => Err((Flags::NOT_BEGUN, deadline.exception(name.0, name.1))),
+        },
+    }
+}
+
+/// The object of a call whose lock is asked first.
+fn gated<'a>(
+    shared: &'a Shared,
+    session: &'a Arc<Session>,
+    id: &'a str,
+    object: &'a Arc<dyn Object>,
+) -> GatedObject<'a> {
+    let Shared { locks, access, .. } = shared;
+    GatedObject { locks, access, session, id, object }
+}
+
+/// Carries out a call that may take so long: after its limit it goes on without its client.
+async fn carry_out_within(
+    shared: &Arc<Shared>,
+    session: &Arc<Session>,
+    call: Invocation,
+    permit: CallPermit,
+    limited: LimitedCall,
+) -> (CallResult, String, String) {
+    let (id, member, object) = (call.id.clone(), call.member.clone(), Arc::clone(&call.object));
+    let (shared_, own) = (Arc::clone(shared), Arc::clone(session));
+    let running = async move {
+        call.set_running(&own);
+        let Invocation { id, member, object, has_lock, request, .. } = call;
+        if has_lock {
+            return gated(&shared_, &own, &id, &object).call(request, permit).await;
+        }
+        let name = CallName { object: &id, member: &member };
+        let answer = access::begin_call(&shared_, name, &object, &own, request);
+        let result = catch_panic::finish_call(name, answer).await;
+        drop(permit);
+        result
+    };
+    let result = limited.wait(shared, session, Box::pin(running), &object).await;
     (result, id, member)
 }
 
@@ -370,54 +359,75 @@ fn find_object(
     Ok(Invocation { id, member, object, has_lock, needs_no_permit, request, memory })
 }
 
-/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. Returns when it has
-/// begun: no later call of its session overtakes it. In a `multiplex` daemon it begins in turn;
-/// while an overdue call keeps the turn, its session does not wait with it.
-async fn start_oneway(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
-    oneways: &mut Oneways,
-    call: Invocation,
-    memory: OnewayMemory,
-    note: OnewayNote,
-) {
+/// The wait until a oneway call has begun.
+type OnewayBegin<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Waits for the permit of a oneway call. While an overdue call keeps the turn, its session does not
+/// wait with it: what still waits is returned.
+async fn take_oneway_permit(
+    shared: &Shared,
+    call: &Invocation,
+) -> Result<CallPermit, BoxFuture<CallPermit>> {
     let calls = &shared.admission.calls;
     // A call about a lock needs no permit. With that of another call its session waits, so that a
     // client with many oneway calls delays others by one call.
-    let permit = if call.needs_no_permit {
-        None
+    if call.needs_no_permit {
+        Ok(None)
     } else if shared.call_rules.has_limits() && calls.is_multiplex() {
         // Boxed, so that daemons without limits are no larger for it.
-        match Box::pin(limited::take_oneway_turn(shared)).await {
-            Ok(permit) => permit,
-            Err(turn) => {
-                let slot = oneways.take_slot(shared, memory);
-                let (shared, session) = (Arc::clone(shared), Arc::clone(session));
-                tokio::spawn(async move {
-                    let permit = turn.await;
-                    begin_oneway(&shared, &session, call, note, || slot).await;
-                    drop(permit);
-                });
-                return;
-            }
-        }
+        Box::pin(limited::take_oneway_turn(shared)).await
     } else {
-        calls.take().await
-    };
-    call.set_running(session);
-    let slot = || oneways.take_slot(shared, memory);
-    begin_oneway(shared, session, call, note, slot).await;
-    drop(permit);
+        Ok(calls.take().await)
+    }
 }
 
-/// Starts a oneway call that has its turn, and returns when it has begun.
-async fn begin_oneway(
-    shared: &Arc<Shared>,
-    session: &Arc<Session>,
+/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. What is returned waits
+/// until it has begun, and no later call of its session overtakes it; `None` if it has ended at
+/// once. No `async fn`, which would copy the request twice.
+fn start_oneway<'a>(
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
+    oneways: &mut Oneways,
+    call: Invocation,
+    permit: Result<CallPermit, BoxFuture<CallPermit>>,
+    memory: OnewayMemory,
+    note: OnewayNote,
+) -> Option<OnewayBegin<'a>> {
+    let permit = match permit {
+        Ok(permit) => permit,
+        Err(turn) => {
+            let slot = oneways.take_slot(shared, memory);
+            let (shared, session) = (Arc::clone(shared), Arc::clone(session));
+            tokio::spawn(async move {
+                let permit = turn.await;
+                if let Some(begins) = begin_oneway(&shared, &session, call, note, || slot) {
+                    begins.await;
+                }
+                drop(permit);
+            });
+            return None;
+        }
+    };
+    call.set_running(session);
+    let begins = begin_oneway(shared, session, call, note, || oneways.take_slot(shared, memory))?;
+    Some(match permit {
+        None => begins,
+        permit => Box::pin(async move {
+            begins.await;
+            drop(permit);
+        }),
+    })
+}
+
+/// Begins a oneway call that has its turn. What is returned waits until it has begun; `None` if it
+/// has ended.
+fn begin_oneway<'a>(
+    shared: &'a Arc<Shared>,
+    session: &'a Arc<Session>,
     call: Invocation,
     note: OnewayNote,
     slot: impl FnOnce() -> OnewaySlot,
-) {
+) -> Option<OnewayBegin<'a>> {
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
     let limited =
         limited.filter(|_| !call.needs_no_permit).map(|it| (it, Arc::clone(&**call.object)));
@@ -428,16 +438,17 @@ async fn begin_oneway(
         let (shared, session) = (Arc::clone(shared), Arc::clone(session));
         let id = oneway.object.clone();
         Answer::Pending(Box::pin(async move {
-            let Shared { locks, access, .. } = &*shared;
-            let (session, id, object) = (&session, &id, &object);
-            GatedObject { locks, access, session, id, object }.call(request, None).await
+            gated(&shared, &session, &id, &object).call(request, None).await
         }))
     } else {
         access::begin_call(shared, oneway.name(), &object, session, request)
     };
     match answer {
-        Answer::Ready(result) => oneway.log(result, false),
-        Answer::Pending(call) => oneway.run(call, begun, slot(), limited).await,
+        Answer::Ready(result) => {
+            oneway.log(result, false);
+            None
+        }
+        Answer::Pending(call) => Some(Box::pin(oneway.run(call, begun, slot(), limited))),
     }
 }
 
