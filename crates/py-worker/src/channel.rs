@@ -3,26 +3,28 @@
 //! Owns the exchange of one request for one answer: in the common case one write and one read, into
 //! buffers that are kept. Knows nothing of sessions.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
 
 use remote::{AnswerMemory, Exception, Serializer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use wire::EncodeError;
+use wire::array::Array;
 use wire::value::Value;
 
 use crate::frames::{self, AnswerError, Answered, FrameForm, HEAD, LONGEST};
 
 /// Size in bytes of the read buffer that is kept between calls.
-const ROOM: usize = 16 * 1024;
+const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// A buffer that has grown beyond this is given back after the call.
-const KEEP: usize = 1 << 20;
+const MAX_KEPT_BYTES: usize = 1 << 20;
 /// An answer that is longer is read beside the runtime's threads: it takes milliseconds or more.
-const LARGE: usize = 256 * 1024;
+const LARGE_ANSWER_BYTES: usize = 256 * 1024;
 /// Bytes of an answer from which on memory is reserved for it before it is read.
-const RESERVED_FROM: usize = 1024 * 1024;
+const RESERVED_ANSWER_BYTES: usize = 1024 * 1024;
 /// Bytes of memory for each byte of a large answer: the answer, and what is made of it for its
 /// client.
 const MEMORY_PER_BYTE: usize = 2;
@@ -33,9 +35,11 @@ pub(crate) struct Channel {
     stream: UnixStream,
     /// Bytes that were read and not yet used.
     input: Vec<u8>,
-    /// Bytes to be written,
+    /// Bytes to be written.
     output: Vec<u8>,
-    /// and how much of it has been.
+    /// The array whose elements are written after them.
+    last_array: Option<Arc<Array>>,
+    /// How many bytes of both have been written.
     written: usize,
 }
 
@@ -72,8 +76,8 @@ impl Channel {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
         let stream = UnixStream::from_std(ours)?;
-        let channel =
-            Channel { stream, input: Vec::with_capacity(ROOM), output: Vec::new(), written: 0 };
+        let (input, output) = (Vec::with_capacity(READ_BUFFER_BYTES), Vec::new());
+        let channel = Channel { stream, input, output, last_array: None, written: 0 };
         Ok((channel, theirs.into()))
     }
 
@@ -85,7 +89,8 @@ impl Channel {
         frames::append(&mut self.output, content)
     }
 
-    /// Adds the frame of a call, whose arrays are packed for a worker that has numpy.
+    /// Adds the frame of a call, the last one before [`flush`](Self::flush). Its arrays are packed
+    /// for a worker that has numpy.
     ///
     /// # Errors
     /// The frame's content is nested too deeply, or has arrays that cannot be lists.
@@ -94,10 +99,11 @@ impl Channel {
         content: &Value,
         has_numpy: bool,
     ) -> Result<(), EncodeError> {
-        match has_numpy {
-            true => frames::append_with_arrays(&mut self.output, content),
-            false => frames::append(&mut self.output, content),
+        if has_numpy {
+            self.last_array = frames::append_with_arrays(&mut self.output, content)?;
+            return Ok(());
         }
+        frames::append(&mut self.output, content)
     }
 
     /// Writes what is queued. May be cancelled and called again.
@@ -105,15 +111,26 @@ impl Channel {
     /// # Errors
     /// The socket's.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        while let Some(rest @ [_, ..]) = self.output.get(self.written..) {
-            match self.stream.write(rest).await? {
+        let elements = self.last_array.as_ref().map_or(&[][..], |array| array.data());
+        loop {
+            let begin = self.output.get(self.written..).unwrap_or_default();
+            let end = elements.get(self.written.saturating_sub(self.output.len())..);
+            let written = match (begin, end.unwrap_or_default()) {
+                ([], []) => break,
+                (begin, []) => self.stream.write(begin).await?,
+                (begin, end) => {
+                    self.stream.write_vectored(&[IoSlice::new(begin), IoSlice::new(end)]).await?
+                }
+            };
+            match written {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 written => self.written += written,
             }
         }
+        self.last_array = None;
         self.output.clear();
         self.written = 0;
-        if self.output.capacity() > KEEP {
+        if self.output.capacity() > MAX_KEPT_BYTES {
             self.output = Vec::new();
         }
         Ok(())
@@ -154,7 +171,7 @@ impl Channel {
             let text = format!("an answer of {length} bytes (at most {LONGEST} are allowed)");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
         }
-        if length > RESERVED_FROM
+        if length > RESERVED_ANSWER_BYTES
             && let Some(memory) = memory
         {
             let bytes = length.saturating_mul(MEMORY_PER_BYTE);
@@ -170,10 +187,10 @@ impl Channel {
         // Of a packed result only the table is looked at.
         let is_short = form == FrameForm::PackedResult;
         if let Some(serializer) = passes
-            && (length > LARGE || is_short)
+            && (length > LARGE_ANSWER_BYTES || is_short)
             && self.input.len() == end
         {
-            let whole = std::mem::replace(&mut self.input, Vec::with_capacity(ROOM));
+            let whole = std::mem::replace(&mut self.input, Vec::with_capacity(READ_BUFFER_BYTES));
             let pass_on = || frames::pass_on(whole, HEAD, form, serializer);
             match if is_short { pass_on() } else { remote::run_blocking(pass_on) } {
                 Ok(passed) => return Ok(Answered::Serialized(passed)),
@@ -183,8 +200,8 @@ impl Channel {
         let content = self.input.get(HEAD..end).unwrap_or_default();
         let answer = run_long(length, || frames::answer(form, content));
         self.input.drain(..end);
-        if self.input.is_empty() && self.input.capacity() > KEEP {
-            self.input = Vec::with_capacity(ROOM);
+        if self.input.is_empty() && self.input.capacity() > MAX_KEPT_BYTES {
+            self.input = Vec::with_capacity(READ_BUFFER_BYTES);
         }
         Ok(answer?)
     }
@@ -199,7 +216,7 @@ impl Channel {
 
 /// Runs work on an answer of `length` bytes, beside the runtime's threads if it may take long.
 fn run_long<T>(length: usize, work: impl FnOnce() -> T) -> T {
-    if length > LARGE { remote::run_blocking(work) } else { work() }
+    if length > LARGE_ANSWER_BYTES { remote::run_blocking(work) } else { work() }
 }
 
 #[cfg(test)]
@@ -220,7 +237,7 @@ mod tests {
             let mut frame = Vec::new();
             let answer = Value::Tuple(vec![0_i64.into(), Value::List(items.clone())]);
             frames::append(&mut frame, &answer).unwrap();
-            assert!(frame.len() > LARGE);
+            assert!(frame.len() > LARGE_ANSWER_BYTES);
             let mut theirs = StdStream::from(theirs);
             std::thread::spawn(move || while theirs.write_all(&frame).is_ok() {});
             for _ in 0..20 {

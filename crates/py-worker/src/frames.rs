@@ -3,8 +3,10 @@
 //! [`protocol`](crate::protocol) describes them. Knows nothing of sockets.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Serialized, Serializer, Session};
+use wire::array::Array;
 use wire::exception::Exception;
 use wire::message::{Annotations, Flags};
 use wire::value::{Dict, Value};
@@ -79,22 +81,29 @@ pub(crate) enum AnswerError {
 /// # Errors
 /// A value that marshal has no form for; `out` is then as it was.
 pub(crate) fn append(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
-    append_as(out, |out| Serializer::Marshal.encode(content, out).map(|()| false))
+    append_as(out, |out| Serializer::Marshal.encode(content, out).map(|()| (false, None))).map(drop)
 }
 
-/// Appends a frame to `out`, for a worker that knows arrays; fails as [`append`].
-pub(crate) fn append_with_arrays(out: &mut Vec<u8>, content: &Value) -> Result<(), EncodeError> {
-    append_as(out, |out| packed::encode(content, out))
+/// Appends a frame to `out`, for a worker that knows arrays. The elements of the array that is
+/// returned are the rest of the frame.
+///
+/// # Errors
+/// As [`append`].
+pub(crate) fn append_with_arrays(
+    out: &mut Vec<u8>,
+    content: &Value,
+) -> Result<Option<Arc<Array>>, EncodeError> {
+    append_as(out, |out| packed::encode_but_last(content, out))
 }
 
 fn append_as(
     out: &mut Vec<u8>,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<bool, EncodeError>,
-) -> Result<(), EncodeError> {
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(bool, Option<Arc<Array>>), EncodeError>,
+) -> Result<Option<Arc<Array>>, EncodeError> {
     let start = out.len();
     out.extend_from_slice(&[0; HEAD]);
-    let has_arrays = encode(out).inspect_err(|_| out.truncate(start))?;
-    let len = out.len() - start - HEAD;
+    let (has_arrays, last) = encode(out).inspect_err(|_| out.truncate(start))?;
+    let len = out.len() - start - HEAD + last.as_ref().map_or(0, |array| array.data().len());
     if len > LONGEST {
         out.truncate(start);
         let (what, serializer) = ("a request to a Python worker", Serializer::Marshal);
@@ -104,7 +113,7 @@ fn append_as(
     if let Some(head) = out.get_mut(start..start + HEAD) {
         head.copy_from_slice(&length.to_be_bytes());
     }
-    Ok(())
+    Ok(last)
 }
 
 /// The length that a frame's head announces.

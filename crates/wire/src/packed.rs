@@ -60,12 +60,28 @@ pub fn serializer_of(id: u8) -> Option<Serializer> {
 /// # Errors
 /// A value that marshal does not support. `out` is then as it was.
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
+    let (has_arrays, last) = encode_but_last(value, out)?;
+    if let Some(array) = last {
+        out.extend_from_slice(array.data());
+    }
+    Ok(has_arrays)
+}
+
+/// The same without the last bytes of a value that ends with an array's elements: the array, whose
+/// elements a caller can send without copying them.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_but_last(
+    value: &Value,
+    out: &mut Vec<u8>,
+) -> Result<(bool, Option<Arc<Array>>), EncodeError> {
     let start = out.len();
     let mut arrays = ArraySink::collecting();
     let written = encode_into(value, out, &mut arrays);
     let written = written.and_then(|()| match arrays.found() {
-        [] => Ok(false),
-        found => pack(found, start, out).map(|()| true),
+        [] => Ok((false, None)),
+        found => pack_but_last(found, start, out).map(|last| (true, last)),
     });
     written.inspect_err(|_| out.truncate(start))
 }
@@ -88,17 +104,33 @@ pub fn split(array: Arc<Array>) -> Result<(Vec<u8>, Vec<u8>), Arc<Array>> {
     Ok((begin, data))
 }
 
-/// Puts table and descriptions before the value that begins at `start`, and segments after it.
-fn pack(arrays: &[Arc<Array>], start: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+/// Puts table and descriptions before the value that begins at `start`, and segments after it; but
+/// not the elements of the last array where these are the last segment.
+fn pack_but_last(
+    arrays: &[Arc<Array>],
+    start: usize,
+    out: &mut Vec<u8>,
+) -> Result<Option<Arc<Array>>, EncodeError> {
     begin_payload(arrays, start, out)?;
-    let segments = || arrays.iter().flat_map(|array| array.segments());
+    let (last, before) = match arrays.split_last() {
+        // The mask of a masked array follows its elements.
+        Some((last, before)) if !last.is_masked() => (Some(last), before),
+        _ => (None, arrays),
+    };
+    let segments = || before.iter().flat_map(|array| array.segments());
     out.reserve(segments().map(|segment| segment.len() + ALIGNMENT).sum());
-    for segment in segments() {
+    let align = |out: &mut Vec<u8>| {
         let used = out.len() - start;
         out.resize(start + used.next_multiple_of(ALIGNMENT), 0);
+    };
+    for segment in segments() {
+        align(out);
         out.extend_from_slice(segment);
     }
-    Ok(())
+    if last.is_some() {
+        align(out);
+    }
+    Ok(last.cloned())
 }
 
 /// Puts table and descriptions before the value that begins at `start`.

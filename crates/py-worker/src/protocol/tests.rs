@@ -166,7 +166,8 @@ fn the_length_of_a_frame_says_its_form() {
     let array = Value::from(Array::from_values(&[2], &[1.5_f64, 2.5]).unwrap());
     let answer = Value::Tuple(vec![VALUE.into(), array.clone()]);
     let mut frame = Vec::new();
-    frames::append_with_arrays(&mut frame, &answer).unwrap();
+    let last = frames::append_with_arrays(&mut frame, &answer).unwrap().unwrap();
+    frame.extend_from_slice(last.data());
     let (head, content) = frame.split_first_chunk().unwrap();
     assert_eq!(frames::form_and_length(*head), (Packed, content.len()));
     let read = |form, content: &[u8]| frames::answer(form, content).unwrap();

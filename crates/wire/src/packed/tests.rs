@@ -39,6 +39,10 @@ fn arrays_come_back_wherever_they_stand() {
     for value in values {
         let data = packed(&value);
         assert!(has_valid_table(&data));
+        let mut parts = b"before".to_vec();
+        let (_, last) = encode_but_last(&value, &mut parts).unwrap();
+        parts.extend_from_slice(last.as_deref().map_or(&[], Array::data));
+        assert_eq!(parts.get(6..), Some(&*data));
         assert_eq!(decode(&data), Ok(value));
     }
 }
