@@ -28,21 +28,38 @@ use book::{Book, PollTroubles};
 use poller::Poller;
 use series::Moment;
 
+/// Fewest objects among which those that are no longer served are looked for.
+const MIN_SEARCHED: usize = 64;
+
 /// The polls of a daemon.
 pub(super) struct Polls {
     feed: Feed,
-    state: Mutex<State>,
+    state: Mutex<PollState>,
     troubles: watch::Sender<PollTroubles>,
 }
 
 #[derive(Default)]
-struct State {
+struct PollState {
     /// The services' names, and whether each is a built-in one.
     services: Vec<(String, bool)>,
     /// Objects that are served or have series, by id: services, and parts of some.
     objects: BTreeMap<String, PolledObject>,
+    /// Number of objects at which those that are no longer served are looked for.
+    search_at: usize,
     /// `None` before the start.
     running: Option<Running>,
+}
+
+impl PollState {
+    /// Forgets objects without members that are no longer served. A driver may register and
+    /// unregister any number of them; to look at all of them each time would take too long.
+    fn forget_unserved(&mut self) {
+        if self.objects.len() < self.search_at {
+            return;
+        }
+        self.objects.retain(|_, object| object.is_needed());
+        self.search_at = (2 * self.objects.len()).max(MIN_SEARCHED);
+    }
 }
 
 /// An object that may have series.
@@ -69,6 +86,12 @@ impl PolledObject {
         let members = watch::Sender::default();
         let service = service.to_owned();
         PolledObject { service, is_native, members, book, observation, has_poller: false }
+    }
+
+    /// Whether it has members, has had some since the start, or is served.
+    fn is_needed(&self) -> bool {
+        let is_served = Arc::strong_count(&self.observation) > 1;
+        is_served || self.has_poller || !self.members.borrow().is_empty()
     }
 }
 
@@ -97,7 +120,7 @@ impl Polls {
     /// Takes up another configuration of the services. Series that stay go on.
     pub(super) fn change(&self, services: &[Service]) {
         let mut state = self.state();
-        let State { services: known, objects, running } = &mut *state;
+        let PollState { services: known, objects, running, .. } = &mut *state;
         known.clear();
         let mut wanted: BTreeMap<String, Vec<(String, Member)>> = BTreeMap::new();
         for service in services {
@@ -138,7 +161,8 @@ impl Polls {
     /// The object of this id, whose results feed its series, also those that a reload adds.
     pub(super) fn observe(&self, id: &str, object: Arc<dyn Object>) -> Arc<dyn Object> {
         let mut state = self.state();
-        let State { services, objects, .. } = &mut *state;
+        state.forget_unserved();
+        let PollState { services, objects, .. } = &mut *state;
         let is_of = |(service, _): &&(String, bool)| {
             let rest = id.strip_prefix(service.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -205,7 +229,44 @@ impl Polls {
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PollState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lab_config::{Configuration, Surroundings};
+
+    use super::*;
+
+    struct Nothing;
+
+    impl Object for Nothing {
+        fn metadata(&self) -> Result<remote::Metadata, remote::Exception> {
+            Ok(remote::Metadata::default())
+        }
+
+        fn call(&self, _: &Arc<remote::Session>, _: remote::Request) -> remote::Answer {
+            remote::Answer::exception(remote::Exception::type_error("has no method"))
+        }
+    }
+
+    #[test]
+    fn objects_that_a_driver_registers_and_unregisters_leave_nothing() {
+        let text = "daemons: {default: {}}\n\
+                    services: {s: {native: x, members: {part.m: {poll: 1}}}}";
+        let parsed = Configuration::parse("lab", text.as_bytes(), &Surroundings::default());
+        let services = parsed.unwrap().0.services;
+        let polls = Polls::new(&services, &Feed::new());
+        let served = polls.observe("s.served", Arc::new(Nothing));
+        for number in 0..10_000 {
+            polls.observe(&format!("s.{number}"), Arc::new(Nothing));
+        }
+        let known = |id: &str| polls.state().objects.contains_key(id);
+        assert!(polls.state().objects.len() <= MIN_SEARCHED);
+        // What is served may get members by a reload; what has members may be served later.
+        assert!(known("s.served") && known("s.part"));
+        drop(served);
     }
 }
