@@ -1,4 +1,5 @@
-//! Encoding and decoding by serializer: each method calls the module of the format.
+//! Encoding and decoding by serializer: each method calls the module of the format. A decoded call
+//! is taken apart here.
 
 use crate::budget::ValueMemory;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -100,6 +101,56 @@ impl Serializer {
             at: 0,
             kind: DecodeErrorKind::Call(reason),
         })
+    }
+}
+
+impl Call {
+    pub(crate) fn from_sequence(value: Value) -> Result<Call, &'static str> {
+        let (Value::List(items) | Value::Tuple(items)) = value else {
+            return Err("a tuple of object, method, arguments, keyword arguments is expected");
+        };
+        let [object, method, args, kwargs]: [Value; 4] = items
+            .try_into()
+            .map_err(|_| "object, method, arguments and keyword arguments are expected")?;
+        Call::from_parts(object, method, args, kwargs)
+    }
+
+    pub(crate) fn from_json(value: Value) -> Result<Call, &'static str> {
+        let Value::Dict(mut dict) = value else {
+            return Err("an object with object, method, params and kwargs is expected");
+        };
+        let mut part = |name, missing| dict.remove(name).ok_or(missing);
+        let object = part("object", "no \"object\"")?;
+        let method = part("method", "no \"method\"")?;
+        let args = part("params", "no \"params\"")?;
+        let kwargs = part("kwargs", "no \"kwargs\"")?;
+        Call::from_parts(object, method, args, kwargs)
+    }
+
+    fn from_parts(
+        object: Value,
+        method: Value,
+        args: Value,
+        kwargs: Value,
+    ) -> Result<Call, &'static str> {
+        let (Value::Str(object), Value::Str(method)) = (object, method) else {
+            return Err("the object's id and the method's name must be str");
+        };
+        let (Value::List(args) | Value::Tuple(args)) = args else {
+            return Err("the arguments must be a tuple or a list");
+        };
+        let kwargs = match kwargs {
+            Value::None => Vec::new(),
+            Value::Dict(dict) => dict
+                .into_iter()
+                .map(|(key, value)| match key {
+                    Value::Str(key) => Ok((key, value)),
+                    _ => Err("the names of keyword arguments must be str"),
+                })
+                .collect::<Result<_, _>>()?,
+            _ => return Err("the keyword arguments must be a dict"),
+        };
+        Ok(Call { object, method, args, kwargs })
     }
 }
 

@@ -21,13 +21,19 @@
 //!
 //! The format is that of `Pyro5/protocol.py`, and recorded messages of Pyro5 are in
 //! `tests/recorded`. This module has no I/O: the caller reads 40 bytes, decodes them as a
-//! [`Header`], reads [`Header::body_len`] bytes and parses them as a [`Body`].
+//! [`Header`], reads [`Header::body_len`] bytes and parses them as a [`Body`]. A message is written
+//! in place: [`FrameWriter::begin`] leaves space for the header, which has the lengths, and
+//! [`FrameWriter::finish`] fills it in.
 
-mod body;
+mod compression;
 mod error;
+mod flags;
 
-pub use body::{Annotations, Body, FrameWriter};
+use std::borrow::Cow;
+
+use compression::{deflate, inflate};
 pub use error::{AnnotationError, FrameError, InflateError};
+pub use flags::Flags;
 
 use crate::limits::Limits;
 
@@ -62,37 +68,6 @@ impl MessageType {
         [Connect, ConnectOk, ConnectFail, Invoke, Result, Ping]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
-    }
-}
-
-bitflags::bitflags! {
-    /// The flags of a message. Unknown bits are kept.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct Flags: u16 {
-        /// The result is an exception.
-        const EXCEPTION = 1;
-        /// The payload is compressed.
-        const COMPRESSED = 1 << 1;
-        /// The client waits for no result.
-        const ONEWAY = 1 << 2;
-        /// The call is a batch of calls.
-        const BATCH = 1 << 3;
-        /// The result is an item stream, whose id is in the annotation `STRM`.
-        const ITEMSTREAMRESULT = 1 << 4;
-        /// The payload is passed on without being decoded; the annotation `BLBI` describes it.
-        const KEEPSERIALIZED = 1 << 5;
-        /// The header has a correlation id.
-        const CORR_ID = 1 << 6;
-        /// The call has not begun by the deadline that its caller gave, and will not: an answer to
-        /// Ferrolab's clients.
-        const NOT_BEGUN = 1 << 13;
-        /// The caller knows arrays as packed bytes: what Ferrolab's client says to daemons that
-        /// announce arrays in the handshake. Only with marshal.
-        const ARRAYS = 1 << 14;
-        /// Objects in the result become data by serpent's rules, whatever the serializer: what
-        /// Ferrolab's client asks of daemons that announce themselves in the handshake.
-        const SERPENT_RULES = 1 << 15;
-        const _ = !0;
     }
 }
 
@@ -203,6 +178,213 @@ fn put_field<const N: usize>(bytes: &mut &mut [u8], field: [u8; N]) {
     if let Some((head, tail)) = std::mem::take(bytes).split_first_chunk_mut() {
         *head = field;
         *bytes = tail;
+    }
+}
+
+/// Largest payload, in bytes, that is never compressed, as in Pyro5.
+const MAX_UNCOMPRESSED_BYTES: usize = 100;
+
+/// Annotations to be sent: an id of four ASCII characters, and data.
+pub type Annotations = Vec<([u8; 4], Vec<u8>)>;
+
+/// A message's annotations and payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body<'a> {
+    /// The annotations, in the order of their ids' first appearance. If an id appears twice, the
+    /// later data counts.
+    pub annotations: Vec<([u8; 4], &'a [u8])>,
+    /// The payload, inflated if it came compressed.
+    pub payload: Cow<'a, [u8]>,
+}
+
+impl<'a> Body<'a> {
+    /// Reads the bytes that follow `header`.
+    ///
+    /// # Errors
+    /// A length other than the header's, malformed annotations, a payload that does not inflate,
+    /// and anything beyond the limits.
+    pub fn parse(header: &Header, body: &'a [u8], limits: &Limits) -> Result<Body<'a>, FrameError> {
+        if body.len() != header.body_len() {
+            return Err(FrameError::Length);
+        }
+        let (annotations, payload) =
+            body.split_at_checked(header.annotations_len as usize).ok_or(FrameError::Length)?;
+        let annotations = parse_annotations(annotations, limits)?;
+        let payload = if header.flags.contains(Flags::COMPRESSED) {
+            Cow::Owned(inflate(payload, limits.inflated)?)
+        } else {
+            Cow::Borrowed(payload)
+        };
+        Ok(Body { annotations, payload })
+    }
+
+    /// The data of an annotation.
+    pub fn annotation(&self, id: &[u8; 4]) -> Option<&'a [u8]> {
+        self.annotations.iter().find(|(known, _)| known == id).map(|(_, data)| *data)
+    }
+}
+
+fn parse_annotations<'a>(
+    mut bytes: &'a [u8],
+    limits: &Limits,
+) -> Result<Vec<([u8; 4], &'a [u8])>, AnnotationError> {
+    let mut annotations: Vec<([u8; 4], &[u8])> = Vec::new();
+    let mut chunks = 0;
+    while !bytes.is_empty() {
+        chunks += 1;
+        if chunks > limits.annotations {
+            return Err(AnnotationError::TooMany { max: limits.annotations });
+        }
+        let (id, rest) = bytes.split_first_chunk::<4>().ok_or(AnnotationError::ChunkLength)?;
+        let (len, rest) = rest.split_first_chunk::<4>().ok_or(AnnotationError::ChunkLength)?;
+        let (data, rest) = rest
+            .split_at_checked(u32::from_be_bytes(*len) as usize)
+            .ok_or(AnnotationError::ChunkLength)?;
+        if !id.is_ascii() {
+            return Err(AnnotationError::Id);
+        }
+        match annotations.iter_mut().find(|(known, _)| known == id) {
+            Some((_, earlier)) => *earlier = data,
+            None => annotations.push((*id, data)),
+        }
+        bytes = rest;
+    }
+    Ok(annotations)
+}
+
+/// A message that is being written at the end of a buffer.
+///
+/// If it is dropped before [`FrameWriter::finish`], the buffer is as it was before.
+#[derive(Debug)]
+pub struct FrameWriter<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    payload_start: usize,
+    kind: MessageType,
+    serializer: u8,
+    seq: u16,
+    finished: bool,
+}
+
+impl<'a> FrameWriter<'a> {
+    /// Leaves space for the header and writes the annotations.
+    ///
+    /// # Errors
+    /// Annotation ids outside ASCII, and annotations of more than 4 GiB.
+    pub fn begin(
+        out: &'a mut Vec<u8>,
+        kind: MessageType,
+        serializer: u8,
+        seq: u16,
+        annotations: &Annotations,
+    ) -> Result<Self, FrameError> {
+        let size: usize = annotations.iter().map(|(_, data)| data.len() + 8).sum();
+        if u32::try_from(size).is_err() {
+            return Err(FrameError::TooLarge { size, max: u32::MAX as usize });
+        }
+        if annotations.iter().any(|(id, _)| !id.is_ascii()) {
+            return Err(AnnotationError::Id.into());
+        }
+        let start = out.len();
+        out.reserve(HEADER_LEN + size);
+        out.extend_from_slice(&[0; HEADER_LEN]);
+        for (id, data) in annotations {
+            out.extend_from_slice(id);
+            out.extend_from_slice(&(data.len() as u32).to_be_bytes());
+            out.extend_from_slice(data);
+        }
+        let payload_start = out.len();
+        Ok(FrameWriter { out, start, payload_start, kind, serializer, seq, finished: false })
+    }
+
+    /// Changes the serializer's id.
+    pub fn set_serializer(&mut self, serializer: u8) {
+        self.serializer = serializer;
+    }
+
+    /// The buffer to append the payload to. Its present content must stay.
+    pub fn payload(&mut self) -> &mut Vec<u8> {
+        self.out
+    }
+
+    /// Completes the message: compresses the payload if `compress` is true, and writes the header.
+    ///
+    /// # Errors
+    /// A message of more than `max_len` bytes after its header. The buffer is then as it was before
+    /// [`FrameWriter::begin`].
+    pub fn finish(
+        self,
+        flags: Flags,
+        correlation_id: Option<[u8; 16]>,
+        compress: bool,
+        max_len: usize,
+    ) -> Result<(), FrameError> {
+        let mut flags = flags.difference(Flags::COMPRESSED);
+        let payload = self.out.get(self.payload_start..).unwrap_or(&[]);
+        if compress && payload.len() > MAX_UNCOMPRESSED_BYTES {
+            let deflated = deflate(payload);
+            self.out.truncate(self.payload_start);
+            self.out.extend_from_slice(&deflated);
+            flags |= Flags::COMPRESSED;
+        }
+        self.write_header(flags, correlation_id, max_len, 0)
+    }
+
+    /// Completes a message whose payload ends with `tail_len` bytes that are not in the buffer: the
+    /// caller sends them after it. Such a payload is not compressed.
+    ///
+    /// # Errors
+    /// As [`FrameWriter::finish`].
+    pub fn finish_with_tail(
+        self,
+        tail_len: usize,
+        flags: Flags,
+        correlation_id: Option<[u8; 16]>,
+        max_len: usize,
+    ) -> Result<(), FrameError> {
+        self.write_header(flags.difference(Flags::COMPRESSED), correlation_id, max_len, tail_len)
+    }
+
+    fn write_header(
+        mut self,
+        mut flags: Flags,
+        correlation_id: Option<[u8; 16]>,
+        max_len: usize,
+        tail_len: usize,
+    ) -> Result<(), FrameError> {
+        flags = flags.difference(Flags::CORR_ID);
+        if correlation_id.is_some() {
+            flags |= Flags::CORR_ID;
+        }
+        let data_len = (self.out.len() - self.payload_start).saturating_add(tail_len);
+        let annotations_len = self.payload_start - self.start - HEADER_LEN;
+        let size = data_len.saturating_add(annotations_len);
+        let max = max_len.min(u32::MAX as usize);
+        if size > max {
+            return Err(FrameError::TooLarge { size, max });
+        }
+        let header = Header {
+            kind: self.kind,
+            serializer: self.serializer,
+            flags,
+            seq: self.seq,
+            data_len: data_len as u32,
+            annotations_len: annotations_len as u32,
+            correlation_id: correlation_id.unwrap_or_default(),
+        };
+        if let Some(space) = self.out.get_mut(self.start..self.start + HEADER_LEN) {
+            space.copy_from_slice(&header.encode());
+        }
+        self.finished = true;
+        Ok(())
+    }
+}
+
+impl Drop for FrameWriter<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.out.truncate(self.start);
+        }
     }
 }
 

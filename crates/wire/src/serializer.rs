@@ -1,5 +1,5 @@
-//! Pyro5's serializers, by id and name, and the method calls that they write. `codec` has their
-//! encoding and decoding.
+//! Pyro5's serializers, by id and name, and the method calls that they write: data only. `codec`
+//! encodes and decodes.
 
 use crate::value::Value;
 
@@ -98,53 +98,5 @@ impl Call {
             args: &self.args,
             kwargs: &self.kwargs,
         }
-    }
-
-    pub(crate) fn from_sequence(value: Value) -> Result<Call, &'static str> {
-        let (Value::List(items) | Value::Tuple(items)) = value else {
-            return Err("a tuple of object, method, arguments, keyword arguments is expected");
-        };
-        let [object, method, args, kwargs]: [Value; 4] = items
-            .try_into()
-            .map_err(|_| "object, method, arguments and keyword arguments are expected")?;
-        Call::from_parts(object, method, args, kwargs)
-    }
-
-    pub(crate) fn from_json(value: Value) -> Result<Call, &'static str> {
-        let Value::Dict(mut dict) = value else {
-            return Err("an object with object, method, params and kwargs is expected");
-        };
-        let mut part = |name, missing| dict.remove(name).ok_or(missing);
-        let object = part("object", "no \"object\"")?;
-        let method = part("method", "no \"method\"")?;
-        let args = part("params", "no \"params\"")?;
-        let kwargs = part("kwargs", "no \"kwargs\"")?;
-        Call::from_parts(object, method, args, kwargs)
-    }
-
-    fn from_parts(
-        object: Value,
-        method: Value,
-        args: Value,
-        kwargs: Value,
-    ) -> Result<Call, &'static str> {
-        let (Value::Str(object), Value::Str(method)) = (object, method) else {
-            return Err("the object's id and the method's name must be str");
-        };
-        let (Value::List(args) | Value::Tuple(args)) = args else {
-            return Err("the arguments must be a tuple or a list");
-        };
-        let kwargs = match kwargs {
-            Value::None => Vec::new(),
-            Value::Dict(dict) => dict
-                .into_iter()
-                .map(|(key, value)| match key {
-                    Value::Str(key) => Ok((key, value)),
-                    _ => Err("the names of keyword arguments must be str"),
-                })
-                .collect::<Result<_, _>>()?,
-            _ => return Err("the keyword arguments must be a dict"),
-        };
-        Ok(Call { object, method, args, kwargs })
     }
 }

@@ -328,7 +328,7 @@ class Channel:
                 args = (pyro.blob(*args, flags, seq, correlation, annotations),)
             elif has_classes:
                 args, kwargs = convert.arguments(args, kwargs, serializer, name, member)
-            instance = host.instance(service, session, pin)
+            instance = service.instance_for_call(session, pin)
             if kind == CALL:
                 method = service.access.method(instance, member)
                 if oneway:

@@ -45,7 +45,7 @@ def _is_well(host, name, member, replaces):
             raise pyro.error_class("DaemonError")("unknown object")
         if replaces and service.replace_instance():
             log.warning("its health check failed: the instance was released and is made anew")
-        instance = host.instance(service, None)
+        instance = service.instance_for_call(None)
         if member is None:
             return True
         value = getattr(instance, member)

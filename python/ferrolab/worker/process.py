@@ -239,29 +239,13 @@ class Worker:
         for owner in list(self.services.values()):
             is_below = name.startswith(owner.name + ".")
             if is_below and owner.mode == "single" and not owner.is_seen:
-                self.instance(owner, None)
+                owner.instance_for_call(None)
         return self.services.get(name)
 
     def has_instance(self, name, session):
         """Whether a call of `session` needs no new instance of the service or part of that name."""
         service = self.services.get(name)
         return service is not None and service.has_instance(session)
-
-    def instance(self, service, session, pin=0):
-        """The instance for a call; calls of the same `pin` share one. A constructor's error is
-        reported to the daemon."""
-        try:
-            if pin and service.mode == "percall":
-                instance = session.pinned(pin, service)
-            else:
-                instance = service.instance(session)
-        except BaseException as error:  # a constructor that calls sys.exit() is as broken as any
-            if service.owner is None:
-                self._loads.report_broken(service, error)
-            raise
-        if service.broken:
-            self._loads.report_mended(service)
-        return instance
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -87,6 +87,7 @@ class ServiceLoads:
 
     def _serve(self, spec, target):
         service = loading.serve(spec, target, self._worker.daemon, self._tell_members)
+        service.reports = self
         self._worker.daemon.add(service)
         return service
 

@@ -19,6 +19,8 @@ class Service:
 
     # The name of the service that it is a part of.
     owner = None
+    # Gets `report_broken` when an instance cannot be made, `report_mended` when one can be again.
+    reports = None
 
     def __init__(
         self,
@@ -87,6 +89,22 @@ class Service:
         except Exception:
             log.warning("the members of '%s' cannot be described", self.name, exc_info=True)
         return describe.fit({self.name: found})[self.name]
+
+    def instance_for_call(self, session, pin=0):
+        """The instance for a call; calls of the same `pin` share one. A constructor's error is
+        reported to the daemon."""
+        try:
+            if pin and self.mode == "percall":
+                instance = session.pinned(pin, self)
+            else:
+                instance = self.instance(session)
+        except BaseException as error:  # a constructor that calls sys.exit() is as broken as any
+            if self.reports is not None:
+                self.reports.report_broken(self, error)
+            raise
+        if self.broken:
+            self.reports.report_mended(self)
+        return instance
 
     def instance(self, session):
         """The instance that serves a call of `session`."""
