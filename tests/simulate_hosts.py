@@ -22,7 +22,7 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "services"), str(TESTS / "drivers"), str(TESTS.parent / "python")]
 
-from etcd import Etcd  # noqa: E402
+from etcd import Etcd, Lookups  # noqa: E402
 from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for  # noqa: E402
 from harness.lab import binary  # noqa: E402
 from Pyro5.errors import PyroError  # noqa: E402
@@ -87,34 +87,6 @@ def shows(port, name):
             return False
 
 
-class Lookups:
-    """Lookups at every nameserver, one after another, and what became of them."""
-
-    def __init__(self, ports, name):
-        self.failed, self.times, self._stop = 0, [], threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(port, name)) for port in ports]
-
-    def _look(self, port, name):
-        with names_at(port) as names:
-            while not self._stop.wait(0.02):
-                begun = time.perf_counter()
-                try:
-                    names.lookup(name)
-                except PyroError:
-                    self.failed += 1
-                self.times.append(time.perf_counter() - begun)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
 def percentiles(times):
     cuts = statistics.quantiles(times, n=100)
     return f"p50 {cuts[49] * 1000:.2f} ms, p99 {cuts[98] * 1000:.2f} ms"
@@ -177,7 +149,7 @@ def measure(options, cluster, ports, stack):
             slowest = max(slowest, time.monotonic() - begun)
             cluster.start(leader)
     if options.kills:
-        figure = f"{lookups.failed} of {len(lookups.times)} lookups failed, registrations back within {slowest:.1f} s"
+        figure = f"{len(lookups.failures)} of {len(lookups.times)} lookups failed, registrations back within {slowest:.1f} s"
         tell(f"leader killed {options.kills} times", figure)
         total += options.kills
 
@@ -189,7 +161,7 @@ def measure(options, cluster, ports, stack):
         with names_at(ports[0]) as names:
             converged = until(lambda: _register(names, "stock.last"))
         converged += until(lambda: all(count_at(port) == total + 1 for port in ports))
-    tell(f"etcd away for {options.away} s", f"{lookups.failed} of {len(lookups.times)} lookups failed, converged after {converged:.1f} s")
+    tell(f"etcd away for {options.away} s", f"{len(lookups.failures)} of {len(lookups.times)} lookups failed, converged after {converged:.1f} s")
 
     worst = 0
     with names_at(ports[0]) as one, names_at(ports[1]) as other:

@@ -5,12 +5,11 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 
 import ferrolab
 import pytest
-from etcd import Etcd
+from etcd import Etcd, Lookups
 from harness import NEVER, free_port, new_lab, proxy, wait_for
 from harness.lab import TESTS
 from harness.netns import network
@@ -169,33 +168,8 @@ def test_what_is_wrong_is_found_beforehand(lab, etcd):
         names.register("stock.a", "PYRO:a@localhost:1")
 
 
-class Looking:
-    """A client that looks names up again and again, at every nameserver; counts what fails."""
-
-    def __init__(self, replicas, name):
-        self.failures, self.lookups = [], 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(replica.port, name)) for replica in replicas]
-
-    def _look(self, port, name):
-        with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names:
-            while not self._stop.is_set():
-                try:
-                    names.lookup(name)
-                    self.lookups += 1
-                except PyroError as error:
-                    self.failures.append(f"{port}: {error!r}")
-                self._stop.wait(0.01)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+def lookups_at(replicas, name):
+    return Lookups([replica.port for replica in replicas], name)
 
 
 def looked_up(optics, cryo):
@@ -220,14 +194,14 @@ def test_leaders_that_are_killed_fail_no_lookup(cluster):
     with replicas(cluster, "optics", "cryo") as both:
         optics, cryo = both
         wait_for(lambda: cryo.shows("optics.supply") and optics.shows("cryo.supply"), 30, "the names of both")
-        with Looking(both, looked_up(optics, cryo)) as looking:
+        with lookups_at(both, looked_up(optics, cryo)) as lookups:
             for number in range(rounds):
                 leader = cluster.leader()
                 leader.kill()
                 wait_for(lambda number=number: register(optics, f"stock.{number}"), 5, "registrations are back", ignoring=(PyroError,))
                 wait_for(lambda number=number: cryo.shows(f"stock.{number}"), 5, "the other has it")
                 cluster.start(leader)
-        assert looking.lookups > rounds and not looking.failures, looking.failures[:3]
+        assert len(lookups.times) > rounds and not lookups.failures, lookups.failures[:3]
         wait_for(lambda: cryo.shows("optics.supply", "cryo.supply"), NEVER, "the names of both")
         wait_for(lambda: optics.listed() == cryo.listed(), NEVER, "both agree")
 
@@ -237,7 +211,7 @@ def test_names_stay_while_etcd_is_away(cluster):
     with replicas(cluster, "optics", "cryo") as both:
         optics, cryo = both
         wait_for(lambda: cryo.shows("optics.supply") and optics.shows("cryo.supply"), 30, "the names of both")
-        with Looking(both, looked_up(optics, cryo)) as looking:
+        with lookups_at(both, looked_up(optics, cryo)) as lookups:
             lost = cluster.members[:2]
             for member in lost:
                 member.kill()
@@ -245,14 +219,14 @@ def test_names_stay_while_etcd_is_away(cluster):
                 wait_for(lambda replica=replica: "the names are stale" in replica.trouble(), NEVER, "`status` says so")
             with optics.names as names, pytest.raises(NamingError, match="cannot keep this"):
                 names.register("stock.a", "PYRO:a@localhost:1")
-            until = looking.lookups + 500
-            wait_for(lambda: looking.lookups > until, NEVER, "lookups go on")
+            until = len(lookups.times) + 500
+            wait_for(lambda: len(lookups.times) > until, NEVER, "lookups go on")
             cluster.start(*lost)
             wait_for(lambda: register(cryo, "stock.b"), 5, "registrations are back", ignoring=(PyroError,))
             wait_for(lambda: optics.shows("stock.b"), 5, "the other has it")
             for replica in both:
                 wait_for(lambda replica=replica: "stale" not in replica.trouble(), NEVER, "all is well")
-        assert not looking.failures, looking.failures[:3]
+        assert not lookups.failures, lookups.failures[:3]
 
 
 def test_compaction_and_a_hanging_member_lose_nothing(cluster):
@@ -287,7 +261,7 @@ def test_a_lease_lives_through_a_storm_of_registrations(etcd):
         optics, cryo = both
         wait_for(lambda: cryo.shows("optics.supply") and optics.shows("cryo.supply"), 30, "the names of both")
         count = 20_000 if EXTENDED else 5000
-        with Looking(both, looked_up(optics, cryo)) as looking, optics.names as names:
+        with lookups_at(both, looked_up(optics, cryo)) as lookups, optics.names as names:
             for start in range(0, count, 500):
 
                 def register_many(start=start):
@@ -297,7 +271,7 @@ def test_a_lease_lives_through_a_storm_of_registrations(etcd):
                     return len(list(batch())) == 500
 
                 wait_for(register_many, NEVER, "registered", ignoring=(PyroError,))
-        assert not looking.failures, looking.failures[:3]
+        assert not lookups.failures, lookups.failures[:3]
         wait_for(lambda: len(cryo.listed("storm.")) == count, 10, "the other has all")
         with cryo.names as names:
 
