@@ -1,10 +1,9 @@
 //! The tidy test: rules of the house that no compiler checks.
 //!
-//! Owns reading the files and printing the findings. The rules are in `rules`, exceptions with a
-//! reason in `exceptions`.
+//! Owns reading the files and printing the findings. The rules are in `rules`; no file is excepted
+//! from them.
 
 mod docs;
-mod exceptions;
 mod prose;
 mod rules;
 mod type_names;
@@ -46,16 +45,12 @@ pub(crate) fn check(workspace: &Workspace) -> Outcome<()> {
         println!("note: {} types are called {name}: {}", files.len(), files.join(", "));
     }
     let mut findings: Vec<_> = sources.iter().flat_map(rules::findings).collect();
-    let unused = exceptions::apply(&mut findings);
     findings.extend(versions::findings(&sources));
     findings.extend(docs::findings(&sources, &workspace.crates()?));
     for finding in &findings {
         println!("{finding}");
     }
-    for exception in &unused {
-        println!("xtask/src/tidy/exceptions.rs: {exception} excepts nothing any more: remove it");
-    }
-    match findings.len() + unused.len() {
+    match findings.len() {
         0 => println!("{} files, no finding", sources.len()),
         found => return Err(Failure::new(format!("{found} findings"))),
     }

@@ -15,8 +15,8 @@ use crate::supervise::control::{Action, EntryKind, Listing, Request, ServiceRow,
 
 /// Start nameservers or daemons (and their services)
 ///
-/// What is started by hand is started again after a restart of the host, until it is stopped by
-/// hand. The command returns when the entry is ready or has failed.
+/// An entry that is started by hand starts again after a restart of the host, until it is stopped
+/// by hand. The command returns when the entry is ready or has failed.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  ferrolab start daemon bench\n  \
     ferrolab start nameserver local")]
@@ -27,8 +27,8 @@ pub(super) struct Start {
 
 /// Stop nameservers or daemons (and their services)
 ///
-/// What is stopped by hand stays so after a restart of the host too, until it is started by hand.
-/// A held lock or a running call stops the command, which names its client.
+/// An entry that is stopped by hand stays stopped after a restart of the host, until it is started
+/// by hand. A held lock or a running call stops the command, which names its client.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ferrolab stop daemon bench\n  ferrolab stop daemon bench oven --wait"

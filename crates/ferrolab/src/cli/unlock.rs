@@ -12,13 +12,13 @@ use super::nslist::NameserverArgument;
 use super::output::print_json;
 use super::{Outcome, find, lock, paths, runtime};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Break a service's lock
 ///
 /// A lock belongs to the connection that took it, and ends with it; this is for the case that its
-/// owner cannot be asked. The owner is told by an error at its next call and drives no more. Who
-/// broke it, when and why is in `ferrolab locks --history`.
+/// owner cannot be asked. The owner gets an error at its next call and no longer drives the
+/// instrument. `ferrolab locks --history` shows who broke it, when and why.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ferrolab unlock --break lab.laser --reason \"ada has gone home\""
@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     is_break: bool,
     /// The service's name, or its URI
     name: String,
-    /// Why; its owner and everybody after is shown this
+    /// The reason, which its owner and later callers are shown
     #[arg(long, required = true, value_parser = reason)]
     reason: String,
-    /// Who you are (default: your user name)
+    /// Your name (default: your user name)
     #[arg(long)]
     user: Option<String>,
     /// Print what was done as one JSON object
@@ -57,7 +57,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime()?.block_on(async {
         let name = &arguments.name;
         let target = find::service(&paths, name, &arguments.nameserver).await?;
-        let target = target.resolved(PATIENCE).await;
+        let target = target.resolved(DAEMON_TIMEOUT).await;
         let target = target.map_err(|error| lock::explain(name, &error))?;
         let user = arguments.user.clone().unwrap_or_else(lock::own_name);
         let request = vec![
@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             Value::from(user.as_str()),
         ];
         // Of the daemon itself, which lets us in for this even where all its places are taken.
-        let mut proxy = target.daemon().with_timeout(PATIENCE);
+        let mut proxy = target.daemon().with_timeout(DAEMON_TIMEOUT);
         let broken = proxy.call_daemon("release", request).await;
         match broken.map_err(|error| lock::explain(name, &error))?.as_bool() {
             Some(true) => {

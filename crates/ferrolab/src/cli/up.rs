@@ -28,17 +28,17 @@ pub(super) const SIMULATE: &str = "--simulate";
 pub(super) const ALREADY_RUNNING: i32 = 3;
 
 /// Timeout of a supervisor's answer.
-const ANSWER: Duration = Duration::from_secs(10);
+const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(10);
 /// The exit code of a program that Ctrl-C has ended, as a shell reports it.
 const INTERRUPTED: u8 = 128 + 2;
 /// Longest wait for the end of a killed supervisor.
-const DYING: Duration = Duration::from_secs(5);
+const KILLED_END_TIME: Duration = Duration::from_secs(5);
 /// Interval of checks for its socket.
-const LOOK: Duration = Duration::from_millis(5);
+const SOCKET_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Start the lab: everything in the configuration's autolaunch section
 ///
-/// What was started or stopped by hand before is again as it was.
+/// Entries that were started or stopped by hand before are so again.
 ///
 /// The lab runs in the background until `ferrolab down`. The command returns when every entry is
 /// ready or has failed; it says which failed and why, and then ends with 1.
@@ -244,7 +244,7 @@ async fn standing(paths: &Paths, client: Client, seconds: u64) -> Result<Option<
     let patience = match settle(client, seconds).await {
         Ok(listing) => return Ok(Some(listing)),
         // It was killed a moment ago, and the kernel is still closing its sockets.
-        Err(ControlError::Lost(_)) => DYING,
+        Err(ControlError::Lost(_)) => KILLED_END_TIME,
         Err(ControlError::Ending) => {
             eprintln!("The lab is being stopped; it starts anew once it has.");
             Duration::from_secs(seconds)
@@ -260,7 +260,7 @@ async fn standing(paths: &Paths, client: Client, seconds: u64) -> Result<Option<
         true => Ok(None),
         false => Err(miette!(
             help = "`ferrolab ps` shows what it waits for; then `ferrolab up` again",
-            "the lab has been coming to rest for {patience:?} and is still at it"
+            "the lab has been stopping for {patience:?} and has not ended yet"
         )),
     }
 }
@@ -288,7 +288,7 @@ pub(super) async fn start(paths: &Paths, program: &Path, simulate: bool) -> Resu
         command = command.env("FERROLAB_HOME", home);
     }
     let mut started = Detached::start(command, &errors).into_diagnostic()?;
-    let deadline = Instant::now() + ANSWER;
+    let deadline = Instant::now() + SUPERVISOR_TIMEOUT;
     let mut client = None;
     loop {
         if client.is_none() {
@@ -315,11 +315,13 @@ pub(super) async fn start(paths: &Paths, program: &Path, simulate: bool) -> Resu
             _ if Instant::now() >= deadline => {
                 let said = open::read_regular(&errors).unwrap_or_default();
                 let said = String::from_utf8_lossy(&said);
-                return Err(miette!("the supervisor does not answer within {ANSWER:?}\n{said}"));
+                return Err(miette!(
+                    "the supervisor does not answer within {SUPERVISOR_TIMEOUT:?}\n{said}"
+                ));
             }
             (connected, _) => client = connected,
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(SOCKET_CHECK_INTERVAL).await;
     }
 }
 

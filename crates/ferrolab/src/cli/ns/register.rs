@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// Metadata by which it can be found; may be given several times
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Take the name from whoever has it
+    /// Take the name from its present owner
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
