@@ -41,7 +41,7 @@ const UNREAD: usize = 256 * 1024 * 1024;
 /// somewhat less.
 const REQUEST: usize = 16 * 1024 * 1024;
 /// Bytes of an answer: what `limits` allows, and what is around it.
-const ANSWER: usize = 64 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Assignment of a nameserver process: one line of JSON on its standard input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub(crate) async fn run(
         handshakes: allowed.handshakes,
         handshakes_per_address: allowed.handshakes_per_address,
         answer_memory: Some(UNREAD),
-        max_answer: Some(ANSWER),
+        max_answer: Some(MAX_ANSWER_BYTES),
         tls: port_tls.clone(),
         limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()

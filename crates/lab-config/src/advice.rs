@@ -6,7 +6,7 @@ use super::problem::{quoted, shortened};
 use super::schema::{SECTIONS, Section};
 
 /// Bytes of the longest word and number of the candidates that are compared: advice must be cheap.
-const LONGEST: usize = 64;
+const MAX_COMPARED: usize = 64;
 const MOST: usize = 1000;
 
 /// The question after a misspelt word, if there is a candidate that it may mean.
@@ -20,14 +20,14 @@ pub fn did_you_mean<'a>(
 /// The candidate that is nearly the word, if there is one.
 fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |text: &str| text.trim().to_lowercase().replace(['-', ' '], "_");
-    if word.len() > LONGEST {
+    if word.len() > MAX_COMPARED {
         return None;
     }
     let wanted = fold(word);
     candidates
         .into_iter()
         .take(MOST)
-        .filter(|candidate| candidate.len() <= LONGEST)
+        .filter(|candidate| candidate.len() <= MAX_COMPARED)
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &fold(candidate)), candidate))
         .filter(|(distance, candidate)| distance * 3 <= candidate.len().max(wanted.len()))
         .min_by_key(|(distance, _)| *distance)

@@ -380,15 +380,15 @@ pub(crate) fn quoted(text: &str) -> String {
 
 /// A text on one line, cut to a length that a message can hold.
 pub(crate) fn shortened(text: &str) -> String {
-    const LONGEST: usize = 60;
+    const MAX_CHARACTERS: usize = 60;
     let mut short = String::new();
-    for c in text.chars().take(LONGEST) {
+    for c in text.chars().take(MAX_CHARACTERS) {
         match c.is_control() {
             true => short.extend(c.escape_default()),
             false => short.push(c),
         }
     }
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(MAX_CHARACTERS).is_some() {
         short.push('…');
     }
     short

@@ -270,7 +270,7 @@ impl Builder<'_> {
             Err(refusal) => (None, refusal),
         };
         *waiting = Some(Waiting { key, place: node.place });
-        if let Some(Refusal { message, help, first }) = refusal {
+        if let Some(KeyRefusal { message, help, first }) = refusal {
             let trail = self.trail();
             match first {
                 Some(first) => {
@@ -411,16 +411,19 @@ impl Builder<'_> {
 }
 
 /// Why a node cannot be a key.
-struct Refusal {
+struct KeyRefusal {
     message: String,
     help: &'static str,
     first: Option<Place>,
 }
 
 /// Takes a node as a key; an error without a refusal was reported already.
-fn accept_key(keys: &mut HashMap<String, Place>, node: &Node) -> Result<Scalar, Option<Refusal>> {
+fn accept_key(
+    keys: &mut HashMap<String, Place>,
+    node: &Node,
+) -> Result<Scalar, Option<KeyRefusal>> {
     let refused = |message: &str, help, first| {
-        Err(Some(Refusal { message: message.to_owned(), help, first }))
+        Err(Some(KeyRefusal { message: message.to_owned(), help, first }))
     };
     let key = match &*node.content {
         Content::Scalar(key) => key,

@@ -280,7 +280,7 @@ impl Walk<'_> {
 
     /// A name is part of URIs, of file names and of commands.
     fn check_name(&mut self, section: &Section, pair: &Pair) {
-        const LONGEST: usize = 200;
+        const MAX_NAME_BYTES: usize = 200;
         let name = &pair.key.text;
         let usable = |c: char| !c.is_whitespace() && !c.is_control() && c != '@';
         let meaning = pair.key.meaning();
@@ -288,8 +288,8 @@ impl Walk<'_> {
             (format!("{} is not text", quoted(name)), format!("write \"{name}\" in quotes"))
         } else if name.is_empty() {
             ("it is empty".to_owned(), "give it a name".to_owned())
-        } else if name.len() > LONGEST {
-            (format!("it is longer than {LONGEST} bytes"), "shorten it".to_owned())
+        } else if name.len() > MAX_NAME_BYTES {
+            (format!("it is longer than {MAX_NAME_BYTES} bytes"), "shorten it".to_owned())
         } else if !name.chars().all(usable) {
             let instead: String = name.chars().map(|c| if usable(c) { c } else { '_' }).collect();
             let fault = "a name in a URI has no spaces, no control characters and no `@`";

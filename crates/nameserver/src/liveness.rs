@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 /// Time for all that an address is asked.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
 /// Time for the answer to a ping; the rest of [`DEADLINE`] is for the reason why it is missing.
-const ANSWER: Duration = Duration::from_secs(4);
+const PING_TIMEOUT: Duration = Duration::from_secs(4);
 /// Addresses that are asked at the same time.
 const AT_ONCE: usize = 64;
 
@@ -64,9 +64,9 @@ pub(crate) async fn ask_all<'a>(
 /// a moment; a daemon without a free one says so, which is an answer too.
 async fn ask(location: &Location) -> Verdict {
     let uri = Uri::Pyro { object: DAEMON_NAME.to_owned(), location: location.clone() };
-    let mut proxy = Proxy::from(uri).with_timeout(ANSWER);
+    let mut proxy = Proxy::from(uri).with_timeout(PING_TIMEOUT);
     let until = Instant::now() + DEADLINE;
-    let (reason, is_late) = match timeout(ANSWER, proxy.ping()).await {
+    let (reason, is_late) = match timeout(PING_TIMEOUT, proxy.ping()).await {
         Ok(Ok(()) | Err(Error::Connect { source: ConnectError::Refused(_), .. })) => {
             return Verdict::Alive;
         }
@@ -77,7 +77,7 @@ async fn ask(location: &Location) -> Verdict {
             );
             (error.to_string(), is_late)
         }
-        Err(_) => (format!("no answer within {} s", ANSWER.as_secs()), true),
+        Err(_) => (format!("no answer within {} s", PING_TIMEOUT.as_secs()), true),
     };
     let left = until.saturating_duration_since(Instant::now());
     if !is_late {

@@ -20,7 +20,7 @@ use crate::frames::{self, HEAD};
 use crate::spec::ServiceSpec;
 
 /// The longest message of a worker, and the longest log record.
-const LONGEST: usize = 16 << 20;
+const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// Something to be sent to a worker.
 #[derive(Debug)]
@@ -329,10 +329,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 Err(error) => return Err(error),
             }
             let length = frames::length(head);
-            if length <= LONGEST {
+            if length <= MAX_MESSAGE_BYTES {
                 break length;
             }
-            warn!("skipped a message of a worker of {length} bytes (at most {LONGEST} are taken)");
+            warn!(
+                "skipped a message of a worker of {length} bytes (at most {MAX_MESSAGE_BYTES} are taken)"
+            );
             let mut rest = (&mut self.reader).take(u64::try_from(length).unwrap_or(u64::MAX));
             tokio::io::copy(&mut rest, &mut tokio::io::sink()).await?;
         };
@@ -352,7 +354,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_long_is_skipped() {
         let mut bytes = Vec::new();
-        let long = Value::Str("x".repeat(LONGEST + 1));
+        let long = Value::Str("x".repeat(MAX_MESSAGE_BYTES + 1));
         for content in [&Value::from("before"), &long, &Value::from("behind")] {
             frames::append(&mut bytes, content).unwrap();
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// The seconds between attempts; the last one repeats.
 const DELAYS: [u64; 5] = [2, 5, 10, 30, 60];
 /// The least time between two attempts, however often clients ask.
-const EAGER: Duration = Duration::from_secs(1);
+const MIN_ATTEMPT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The services that failed.
 #[derive(Debug, Default)]
@@ -58,7 +58,9 @@ impl Attempts {
     /// A client asks for a service: the service, if that is reason enough to try it now.
     pub(crate) fn take_asked_for(&mut self, service: &str, now: Instant) -> Vec<String> {
         self.take(|name, attempt| {
-            name == service && attempt.next.is_some() && now.duration_since(attempt.last) >= EAGER
+            name == service
+                && attempt.next.is_some()
+                && now.duration_since(attempt.last) >= MIN_ATTEMPT_INTERVAL
         })
     }
 

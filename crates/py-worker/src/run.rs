@@ -36,7 +36,7 @@ const SPARE: usize = 12;
 /// How long an interpreter may take to say hello. A cold start from a network drive is slow.
 const HELLO: Duration = Duration::from_secs(30);
 /// One whose end of the socket is closed must be gone by then.
-const DYING: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 /// The oldest Python that the worker's program runs with.
 const OLDEST_MINOR: u32 = 8;
 /// Number of heaps of the C library's allocator, as its environment variable. With a heap for each
@@ -173,7 +173,7 @@ impl Run {
             Ok(Ok(Some(content))) => greeting(content)?,
             Ok(Ok(None) | Err(_)) => {
                 // It may have closed its input and live on: not for longer than this.
-                let exit = match tokio::time::timeout(DYING, process.wait()).await {
+                let exit = match tokio::time::timeout(END_TIMEOUT, process.wait()).await {
                     Ok(exit) => exit_text(exit),
                     Err(_) => {
                         process.kill_group();

@@ -28,9 +28,9 @@ use crate::safe_state;
 use crate::service::{Driven, Service, ServicePhase, ServiceState};
 
 /// How long a call waits for a worker that is just being started.
-const PATIENCE: Duration = Duration::from_secs(2);
+const WORKER_START_WAIT: Duration = Duration::from_secs(2);
 /// How long the news of a worker's death may come after the end of its sockets.
-const DEATH: Duration = Duration::from_millis(500);
+const DEATH_NEWS_WAIT: Duration = Duration::from_millis(500);
 
 impl Object for Service {
     fn metadata(&self) -> Result<Metadata, Exception> {
@@ -135,7 +135,7 @@ impl ServiceState {
             ServicePhase::Failed(_) | ServicePhase::Stopped => true,
             ServicePhase::Starting { .. } | ServicePhase::Down(_) => false,
         });
-        let settled = tokio::time::timeout(PATIENCE, settled).await;
+        let settled = tokio::time::timeout(WORKER_START_WAIT, settled).await;
         match settled {
             Ok(Ok(phase)) => match &*phase {
                 ServicePhase::Serving { run, .. } => Ok(Arc::clone(run)),
@@ -161,7 +161,7 @@ impl ServiceState {
                 // Another client that is let in meanwhile takes the reason back.
                 let refusal = run.refusal();
                 // A socket ends a moment before its process is known to have ended.
-                let _ = tokio::time::timeout(DEATH, run.over.cancelled()).await;
+                let _ = tokio::time::timeout(DEATH_NEWS_WAIT, run.over.cancelled()).await;
                 match run.fate() {
                     Some(fate) => Exception::daemon_error(format!(
                         "service '{name}': its Python worker {fate} during {member}; it is being \

@@ -36,13 +36,13 @@ use crate::worker_deaths::{Died, STABLE, WorkerDeaths};
 use crate::worker_handle::WorkerHandle;
 
 /// How long running calls may take when the worker is stopped.
-const GRACE: Duration = Duration::from_secs(2);
+const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long the release of instruments may take after the running calls.
 const RELEASE: Duration = Duration::from_millis(1500);
 /// A worker that has answered a call starts a new row of deaths after this time.
 const USEFUL: Duration = Duration::from_secs(1);
 /// A worker that has closed its control socket is to be gone after this time.
-const DYING: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A worker to be kept.
 pub(crate) struct WorkerSupervisor {
@@ -243,7 +243,7 @@ impl WorkerSupervisor {
                         is_listening = false;
                         // An end of the process that takes its time, or a driver that has closed
                         // every file descriptor there is.
-                        if timeout(DYING, child.wait()).await.is_err() {
+                        if timeout(END_TIMEOUT, child.wait()).await.is_err() {
                             self.kill(&run, &child, "closed its control socket and was killed");
                         }
                     }
@@ -330,8 +330,8 @@ impl WorkerSupervisor {
     }
 
     async fn stop_run(&self, run: &Run, child: &Child) {
-        run.send(Outgoing::stop(GRACE.as_secs_f64()));
-        if timeout(GRACE + RELEASE, child.wait()).await.is_err() {
+        run.send(Outgoing::stop(STOP_GRACE.as_secs_f64()));
+        if timeout(STOP_GRACE + RELEASE, child.wait()).await.is_err() {
             warn!(worker = self.worker.spec().name, "the Python worker does not stop; killing it");
             child.kill_group();
             child.wait().await;

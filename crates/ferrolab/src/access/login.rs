@@ -16,7 +16,7 @@ use crate::files::FileError;
 use crate::paths::Paths;
 
 /// Time for the connection, and for the answer.
-const TIMEOUT: Duration = Duration::from_secs(15);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of a token.
 const TOKEN_BYTES: usize = 16;
 
@@ -96,9 +96,9 @@ pub(crate) async fn log_in(
 /// prove themselves in the messages.
 async fn ask(host: &str, port: u16, request: Value) -> Result<Value, Error> {
     let location = Location::Tcp { host: host.to_owned(), port };
-    let has_tls = remote::speaks_tls(&location, TIMEOUT).await;
+    let has_tls = remote::speaks_tls(&location, LOGIN_TIMEOUT).await;
     let uri = Uri::Pyro { object: LOGIN_OBJECT.to_owned(), location };
-    let mut proxy = Proxy::from(uri).with_timeout(TIMEOUT);
+    let mut proxy = Proxy::from(uri).with_timeout(LOGIN_TIMEOUT);
     if has_tls {
         proxy = match ClientTls::unverified() {
             Ok(tls) => proxy.with_tls(tls),

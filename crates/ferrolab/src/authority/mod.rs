@@ -7,7 +7,7 @@
 //! | `host.pem` | certificate and key of this host's nameservers and daemons (mode 0600) |
 //! | `authority.lock` | locked by the process that makes one of them |
 //!
-//! It is made when it is first needed. Processes of one lab start side by side, so each step is
+//! The authority is made when it is first needed. Processes of one lab start side by side, so each step is
 //! done under the lock; a step that was interrupted is done again.
 
 mod names;
@@ -32,7 +32,7 @@ const AUTHORITY_DAYS: i32 = 3650;
 /// Days for which a host's certificate is valid. Some systems accept 825 at most.
 const HOST_DAYS: i32 = 800;
 /// A host's certificate is issued anew at a start when it is valid for less than 60 days.
-const RENEWAL: Duration = Duration::from_secs(60 * 24 * 3600);
+const RENEWED_WITHIN: Duration = Duration::from_secs(60 * 24 * 3600);
 /// How long the lock is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// Names of one certificate; addresses that come and go would add up.
@@ -145,7 +145,7 @@ impl AuthorityFiles {
         let known = remote::read_certificate(&self.host()).ok();
         let mut wanted = names.to_vec();
         if let Some(known) = known {
-            let lasts = known.expires > SystemTime::now() + RENEWAL;
+            let lasts = known.expires > SystemTime::now() + RENEWED_WITHIN;
             if lasts && names.iter().all(|name| known.names.contains(name)) {
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! OpenAPI 3.1: a document of a service with a path for each member, and paths of the page's API.
 //!
-//! It describes the values. A property is read by GET and set by PUT, a method is called by POST
-//! with its arguments as an object.
+//! The document describes the values. A property is read by GET and set by PUT, a method is called
+//! by POST with its arguments as an object.
 
 use remote::card::{Member, MemberKind};
 use serde_json::{Map, Value as Json, json};

@@ -1,4 +1,4 @@
-//! `ferrolab abort`: stops what runs in a service.
+//! `ferrolab abort`: has a service's `abort` methods called, beside the calls that run in it.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::output::print_json;
 use super::{Outcome, find, lock, paths, runtime, table};
 
 /// Timeout of the daemon's answer: each `abort` method may take 10 s.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Stop what runs in a service, now
 ///
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime()?.block_on(async {
         let name = &arguments.name;
         let target = find::service(&paths, name, &arguments.nameserver).await?;
-        let target = target.resolved(PATIENCE).await;
+        let target = target.resolved(ABORT_TIMEOUT).await;
         let target = target.map_err(|error| lock::explain(name, &error))?;
         let user = arguments.user.clone().unwrap_or_else(lock::own_name);
         let request = vec![
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             Value::from(user.as_str()),
         ];
         // Of the daemon itself, which lets us in for this even where all its places are taken.
-        let mut proxy = target.daemon().with_timeout(PATIENCE);
+        let mut proxy = target.daemon().with_timeout(ABORT_TIMEOUT);
         let offered = proxy.metadata().await.map_err(|error| explain(name, &error))?;
         // A daemon without such methods would have the call wait for the turn of what runs.
         if !offered.methods.iter().any(|method| method == "abort") {

@@ -1,4 +1,4 @@
-//! `ferrolab alarms`: the alarms of the lab that are not `ok`, and who looks after them.
+//! `ferrolab alarms`: lists the alarms that are not `ok`, and acknowledges them.
 
 use std::process::ExitCode;
 

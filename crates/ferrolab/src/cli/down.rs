@@ -17,7 +17,7 @@ use crate::supervise::control::Request;
 use crate::supervise::control::client::{Client, ControlError, News};
 
 /// Time until the supervisor's end after its last answer.
-const FAREWELL: Duration = Duration::from_secs(10);
+const SUPERVISOR_END_TIME: Duration = Duration::from_secs(10);
 
 /// Stop the lab: all services, daemons and nameservers
 ///
@@ -103,8 +103,8 @@ pub(super) async fn stop_lab(
     let lock = paths.lock_file();
     let gone = match supervisor {
         // Another user may start the next supervisor at once.
-        Some(pid) => InstanceLock::wait_released_by(&lock, pid, FAREWELL).await,
-        None => InstanceLock::wait_free(&lock, FAREWELL).await,
+        Some(pid) => InstanceLock::wait_released_by(&lock, pid, SUPERVISOR_END_TIME).await,
+        None => InstanceLock::wait_free(&lock, SUPERVISOR_END_TIME).await,
     }
     .into_diagnostic()?;
     if !gone {

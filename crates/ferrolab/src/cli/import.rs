@@ -1,5 +1,5 @@
-//! `ferrolab config import`: a PyroLab user's configuration, or one that another host has exported,
-//! becomes the lab's.
+//! `ferrolab config import`: installs a configuration of PyroLab's, or one that another host has
+//! exported, as the lab's.
 
 use std::fs;
 use std::path::{Path, PathBuf};

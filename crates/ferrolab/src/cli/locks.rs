@@ -13,7 +13,7 @@ use super::labs::{self, LabsArgument};
 use super::output::print_json;
 use super::{Outcome, paths, table};
 use crate::host::{LockOwnerRow, LockRow};
-use crate::log::lock_log::{self, Line};
+use crate::log::lock_log::{self, LockLogLine};
 use crate::supervise::active_config;
 use crate::supervise::control::ServiceRow;
 
@@ -171,7 +171,8 @@ fn history(arguments: &Arguments) -> Outcome {
             .map(|line| line.daemon.clone())
             .collect();
         // The missing lines may be about this service.
-        let is_gap = |line: &Line| line.event == "unrecorded" && daemons.contains(&line.daemon);
+        let is_gap =
+            |line: &LockLogLine| line.event == "unrecorded" && daemons.contains(&line.daemon);
         lines.retain(|line| line.service == *name || is_gap(line));
     }
     let most = arguments.last.or((!arguments.json).then_some(DEFAULT_LINES)).unwrap_or(usize::MAX);
@@ -200,7 +201,7 @@ fn history(arguments: &Arguments) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn why(line: &Line) -> String {
+fn why(line: &LockLogLine) -> String {
     let reason = line.reason.as_deref().unwrap_or_default();
     match &line.by {
         Some(by) if reason.is_empty() => format!("by {by}"),

@@ -1,4 +1,4 @@
-//! `ferrolab login`: makes this machine known to a lab, with a code of the lab's operator.
+//! `ferrolab login`: exchanges a code of the lab's operator for a login, and stores it here.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -15,10 +15,10 @@ pub(super) struct Progress {
     bars: Option<MultiProgress>,
     /// Where entries start from: one that is still there when first seen is no news.
     from: &'static str,
-    shown: BTreeMap<String, Line>,
+    shown: BTreeMap<String, ShownLine>,
 }
 
-struct Line {
+struct ShownLine {
     text: String,
     bar: Option<ProgressBar>,
 }
@@ -74,7 +74,7 @@ impl Progress {
 
     /// Ends the line of what a command has waited for.
     fn end_waiting(&mut self) {
-        if let Some(Line { bar: Some(bar), .. }) = self.shown.remove("waiting") {
+        if let Some(ShownLine { bar: Some(bar), .. }) = self.shown.remove("waiting") {
             bar.finish_and_clear();
         }
     }
@@ -96,7 +96,7 @@ impl Progress {
     }
 
     fn show_line(&mut self, title: &str, text: String, is_end: bool) {
-        let line = self.shown.entry(title.to_owned()).or_insert_with(|| Line {
+        let line = self.shown.entry(title.to_owned()).or_insert_with(|| ShownLine {
             text: String::new(),
             bar: self.bars.as_ref().map(|bars| bars.add(spinner())),
         });

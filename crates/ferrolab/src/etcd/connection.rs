@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::messages::{LoginAnswer, Refusal, refusal_of};
+use super::messages::{EtcdRefusal, LoginAnswer, refusal_of};
 use crate::http_client::{Connection, Server};
 
 /// Time for a connection.
@@ -31,11 +31,11 @@ pub(super) struct Members {
     servers: Vec<Server>,
     tls: Option<TlsConnector>,
     login: Option<(String, Secret)>,
-    state: Mutex<State>,
+    state: Mutex<ConnectionState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ConnectionState {
     /// The number of the member that is asked.
     current: usize,
     idle: Vec<(usize, Connection)>,
@@ -130,19 +130,19 @@ impl Members {
                 return Err(not_etcd(&at));
             };
             match refusal_of(&error, &at) {
-                Refusal::Login(_) if self.login.is_some() && !has_logged_in => {
+                EtcdRefusal::Login(_) if self.login.is_some() && !has_logged_in => {
                     has_logged_in = true;
                     self.log_in(ask.within).await?;
                 }
-                Refusal::Login(told) if self.login.is_some() => {
+                EtcdRefusal::Login(told) if self.login.is_some() => {
                     return Err(RegistryError::Refused(told));
                 }
-                Refusal::Login(told) => {
+                EtcdRefusal::Login(told) => {
                     return Err(RegistryError::Refused(format!(
                         "{told} (it wants a login: write `user` and `password` under `etcd`)"
                     )));
                 }
-                Refusal::Other(RegistryError::Away(told)) => {
+                EtcdRefusal::Other(RegistryError::Away(told)) => {
                     // It answers and cannot decide; another member may.
                     self.leave(number);
                     failures.push(told);
@@ -151,7 +151,7 @@ impl Members {
                         break;
                     }
                 }
-                Refusal::Other(error) => return Err(error),
+                EtcdRefusal::Other(error) => return Err(error),
             }
         }
         Err(RegistryError::Away(format!("etcd does not answer ({})", failures.join("; "))))
@@ -266,8 +266,8 @@ impl Members {
         if !status.is_success() {
             let error = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
             return Err(match refusal_of(&error, at) {
-                Refusal::Login(told) => RegistryError::Refused(told),
-                Refusal::Other(error) => error,
+                EtcdRefusal::Login(told) => RegistryError::Refused(told),
+                EtcdRefusal::Other(error) => error,
             });
         }
         let LoginAnswer { token } = serde_json::from_slice(&bytes).map_err(|_| not_etcd(at))?;
@@ -302,7 +302,7 @@ impl Members {
         self.leave(number);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -63,7 +63,7 @@ pub(super) struct GrantAnswer {
 
 /// A line of a stream: one answer, or an error.
 #[derive(Debug, Deserialize)]
-pub(super) struct Line<T> {
+pub(super) struct StreamLine<T> {
     pub(super) result: Option<T>,
     pub(super) error: Option<Value>,
 }
@@ -107,23 +107,23 @@ pub(super) struct Version {
 
 /// A refusal, as one of a few kinds.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum EtcdRefusal {
     /// The token has ended, or none was shown.
     Login(String),
     Other(RegistryError),
 }
 
 /// The meaning of an error of the gateway.
-pub(super) fn refusal_of(error: &Value, at: &str) -> Refusal {
+pub(super) fn refusal_of(error: &Value, at: &str) -> EtcdRefusal {
     let code = error["code"].as_i64().or_else(|| error["grpc_code"].as_i64()).unwrap_or_default();
     let words = ["message", "error"].iter().find_map(|key| error[*key].as_str());
     let words = words.or_else(|| error.as_str()).unwrap_or("no reason is given").to_owned();
     let told = format!("etcd at {at} says: {words}");
     let has = |part: &str| words.contains(part);
     if code == UNAUTHENTICATED || has(BAD_TOKEN) || has(NO_USER) || OLD_TOKEN.into_iter().any(has) {
-        return Refusal::Login(told);
+        return EtcdRefusal::Login(told);
     }
-    Refusal::Other(match code {
+    EtcdRefusal::Other(match code {
         _ if has(COMPACTED) => RegistryError::Compacted,
         NOT_FOUND if has(LEASE_LOST) => RegistryError::LeaseLost,
         _ if has(WRONG_LOGIN) => RegistryError::Refused(told),
@@ -186,13 +186,13 @@ fn end_of(prefix: &str) -> Vec<u8> {
 fn int64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Written {
+    enum NumberText {
         Text(String),
         Number(i64),
     }
-    match Written::deserialize(deserializer)? {
-        Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        Written::Number(number) => Ok(number),
+    match NumberText::deserialize(deserializer)? {
+        NumberText::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        NumberText::Number(number) => Ok(number),
     }
 }
 
@@ -217,14 +217,14 @@ mod tests {
             "raft_term":"2"},"events":[{"kv":{"key":"L2Y=","create_revision":"5",
             "mod_revision":"7","version":"2","value":"eA=="}},{"type":"DELETE",
             "kv":{"key":"L2c=","mod_revision":"7"}}]}}"#;
-        let line: Line<WatchAnswer> = serde_json::from_str(line).unwrap();
+        let line: StreamLine<WatchAnswer> = serde_json::from_str(line).unwrap();
         let events = line.result.unwrap().events;
         assert_eq!((events[0].kind.as_str(), events[0].kv.key.as_str()), ("", "/f"));
         assert_eq!((events[0].kv.value.as_slice(), events[0].kv.mod_revision), (&b"x"[..], 7));
         assert_eq!((events[1].kind.as_str(), events[1].kv.value.len()), ("DELETE", 0));
         let line =
             r#"{"result":{"header":{"revision":"9"},"canceled":true,"compact_revision":"8"}}"#;
-        let line: Line<WatchAnswer> = serde_json::from_str(line).unwrap();
+        let line: StreamLine<WatchAnswer> = serde_json::from_str(line).unwrap();
         assert_eq!(
             line.result.map(|answer| (answer.canceled, answer.compact_revision)),
             Some((true, 8))
@@ -238,11 +238,11 @@ mod tests {
         let refused = |code: i64, message: &str| {
             refusal_of(&json!({ "error": message, "message": message, "code": code }), "h:2379")
         };
-        assert!(matches!(refused(16, "etcdserver: invalid auth token"), Refusal::Login(_)));
-        assert!(matches!(refused(3, "etcdserver: user name is empty"), Refusal::Login(_)));
+        assert!(matches!(refused(16, "etcdserver: invalid auth token"), EtcdRefusal::Login(_)));
+        assert!(matches!(refused(3, "etcdserver: user name is empty"), EtcdRefusal::Login(_)));
         let other = |code, message| match refused(code, message) {
-            Refusal::Other(error) => error,
-            Refusal::Login(told) => panic!("{told}"),
+            EtcdRefusal::Other(error) => error,
+            EtcdRefusal::Login(told) => panic!("{told}"),
         };
         let compacted = "etcdserver: mvcc: required revision has been compacted";
         assert_eq!(other(11, compacted), RegistryError::Compacted);

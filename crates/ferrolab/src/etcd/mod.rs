@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use self::connection::{Ask, Members};
 use self::messages::{
-    GrantAnswer, KeepAliveAnswer, Line, RangeAnswer, TxnAnswer, Version, encode, range, txn,
+    GrantAnswer, KeepAliveAnswer, RangeAnswer, StreamLine, TxnAnswer, Version, encode, range, txn,
 };
 use crate::tls;
 
@@ -208,7 +208,7 @@ impl Registry for EtcdRegistry {
     fn keep_alive(&self, lease: RegistryLease) -> RegistryFuture<'_, ()> {
         Box::pin(async move {
             let body = json!({ "ID": lease.0.to_string() });
-            let line: Line<KeepAliveAnswer> =
+            let line: StreamLine<KeepAliveAnswer> =
                 self.ask("/v3/lease/keepalive", &body, ANSWER_TIMEOUT / 2).await?;
             match line.result {
                 Some(KeepAliveAnswer { seconds: 1.. }) => Ok(()),

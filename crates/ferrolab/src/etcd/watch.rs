@@ -9,7 +9,7 @@ use nameserver::registry::{Changes, KeyValue, RegistryError, RegistryFuture};
 use serde_json::{Value, json};
 
 use super::connection::{Ask, Members, not_etcd};
-use super::messages::{Event, Line, Refusal, WatchAnswer, range, refusal_of};
+use super::messages::{EtcdRefusal, Event, StreamLine, WatchAnswer, range, refusal_of};
 use crate::http_client::Connection;
 
 /// Time until the watch begins.
@@ -103,7 +103,7 @@ impl Watch {
         if line.trim_ascii().is_empty() {
             return Ok(Vec::new());
         }
-        let line: Line<WatchAnswer> =
+        let line: StreamLine<WatchAnswer> =
             serde_json::from_slice(line).map_err(|_| not_etcd(&self.at))?;
         let Some(answer) = line.result else { return Err(error_of(line.error, &self.at)) };
         if answer.compact_revision > 0 {
@@ -133,7 +133,7 @@ impl Drop for Watch {
 /// The meaning of an error in a stream.
 pub(super) fn error_of(error: Option<Value>, at: &str) -> RegistryError {
     match refusal_of(&error.unwrap_or_default(), at) {
-        Refusal::Login(told) => RegistryError::Away(told),
-        Refusal::Other(error) => error,
+        EtcdRefusal::Login(told) => RegistryError::Away(told),
+        EtcdRefusal::Other(error) => error,
     }
 }

@@ -51,7 +51,7 @@ pub(crate) struct ChildReport {
     /// first. A daemon of 0.1.0, which reads no messages, does not say so.
     pub(crate) answered: Option<u64>,
     /// The last refusal, of that message or an earlier one.
-    pub(crate) refused: Option<Refusal>,
+    pub(crate) refused: Option<MessageRefusal>,
     /// When the certificate of its port expires, RFC 3339; `None` without TLS.
     pub(crate) certificate_expires: Option<String>,
 }
@@ -63,7 +63,7 @@ fn is_zero(number: &usize) -> bool {
 /// A message of the supervisor that a daemon has refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Refusal {
+pub(crate) struct MessageRefusal {
     /// Its number.
     pub(crate) number: u64,
     pub(crate) reason: String,

@@ -21,9 +21,9 @@ use tracing::{info, warn};
 use crate::host::child_report::shown_sentence;
 
 /// Time between two checks where the configuration gives none.
-const INTERVAL: Duration = Duration::from_secs(30);
+const DEFAULT_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// A check that takes longer has failed, and nothing waits for it any longer.
-const LIMIT: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Services that are unwell, with the reasons.
 pub(super) type Unwell = BTreeMap<String, String>;
@@ -100,7 +100,7 @@ impl HealthChecks {
         Patient {
             name: service.name.clone(),
             is_native: matches!(service.target, Target::Native(_)),
-            every: health.every.unwrap_or(INTERVAL),
+            every: health.every.unwrap_or(DEFAULT_CHECK_INTERVAL),
             health,
             checker: self.daemon.own_caller(&service.name, OwnCallReason::HealthCheck),
             workers: Arc::clone(&self.workers),
@@ -215,7 +215,7 @@ impl Patient {
 
     async fn check_once(&self, replaces_instance: bool) -> Option<Result<bool, Exception>> {
         let check = HealthCheck { member: self.health.method.clone(), replaces_instance };
-        let limit = LIMIT.min(self.every);
+        let limit = CHECK_TIMEOUT.min(self.every);
         let overdue = || {
             let seconds = limit.as_secs_f64();
             self.set(Some(format!(

@@ -22,7 +22,7 @@ pub(super) fn begin_log(
     config: &lab_config::Daemon,
     files: &LockFiles,
     first_epoch: u64,
-) -> Option<Flush<lock_log::Line>> {
+) -> Option<Flush<lock_log::LockLogLine>> {
     if config.class == DaemonClass::Plain {
         return None;
     }

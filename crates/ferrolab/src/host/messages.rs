@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::daemon_keys::DaemonKeys;
 use crate::host::access;
 use crate::host::alarms::{Acknowledgement, Alarms};
-use crate::host::child_report::Refusal;
+use crate::host::child_report::MessageRefusal;
 use crate::host::drivers::Drivers;
 use crate::host::health::HealthChecks;
 use crate::host::poll::Polls;
@@ -59,7 +59,7 @@ pub(crate) enum DaemonOrder {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answered {
     pub(super) number: u64,
-    pub(super) refused: Option<Refusal>,
+    pub(super) refused: Option<MessageRefusal>,
 }
 
 /// Reader of the supervisor's messages.
@@ -91,7 +91,7 @@ impl Orders<'_> {
             }
             self.answered.send_modify(|answered| {
                 answered.number = number;
-                let refused = refused.map(|reason| Refusal { number, reason });
+                let refused = refused.map(|reason| MessageRefusal { number, reason });
                 answered.refused = refused.or(answered.refused.take());
             });
         }

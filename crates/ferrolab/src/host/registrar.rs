@@ -31,23 +31,25 @@ use crate::host::registered_name::{Name, RegisteredName};
 /// nameserver's return, also of one whose host had lost its power.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two passes over a nameserver that has our names.
-const RENEWAL: Duration = Duration::from_secs(2);
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 /// How long names stay without a renewal: two may wait for [`ANSWER_TIMEOUT`] in vain, and the
 /// next one as long for its connection. Names of a dead host are gone within 15 s, the nameserver's
 /// pause included.
 const LEASE: Duration = Duration::from_secs(12);
 const _: () = {
-    let failed_renewals = 2 * (ANSWER_TIMEOUT.as_secs() + RETRY.as_secs());
-    assert!(LEASE.as_secs() > RENEWAL.as_secs() + failed_renewals + ANSWER_TIMEOUT.as_secs());
+    let failed_renewals = 2 * (ANSWER_TIMEOUT.as_secs() + RETRY_INTERVAL.as_secs());
+    assert!(
+        LEASE.as_secs() > RENEWAL_INTERVAL.as_secs() + failed_renewals + ANSWER_TIMEOUT.as_secs()
+    );
 };
 /// Names in one renewal, at most: with the longest description each, half of what a request holds.
 const NAMES_PER_RENEWAL: usize = 500;
 /// Between two tries while host and daemons start together,
 const EAGER_RETRY: Duration = Duration::from_millis(50);
 /// which is for so long,
-const EAGER: Duration = Duration::from_secs(3);
+const EAGER_TIME: Duration = Duration::from_secs(3);
 /// and between two tries after that.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Time to find out which holders of our names are dead, per pass: the daemon's other names wait.
 const SEIZING: Duration = Duration::from_secs(1);
 /// Time to remove the names at the end: the daemon's stop waits for it.
@@ -96,7 +98,7 @@ pub(crate) type Report = BTreeMap<String, Standing>;
 /// Outcome of the registrations with one nameserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
-    pub(crate) state: State,
+    pub(crate) state: RegistrationState,
     /// Where the nameserver knows no leases: what stays there if this process dies.
     pub(crate) unleased: Option<UnleasedNames>,
 }
@@ -113,7 +115,7 @@ pub(crate) struct UnleasedNames {
 
 /// How it stands with one nameserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum RegistrationState {
     /// Not answered yet.
     Pending,
     /// All names are there.
@@ -124,10 +126,10 @@ pub(crate) enum State {
     Failed(String),
 }
 
-impl State {
+impl RegistrationState {
     /// Whether the nameserver has answered for all names.
     pub(crate) fn is_registered(&self) -> bool {
-        matches!(self, State::Registered | State::Contested(_))
+        matches!(self, RegistrationState::Registered | RegistrationState::Contested(_))
     }
 }
 
@@ -154,7 +156,7 @@ pub(crate) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> watch::Receiver<Report> {
-    let pending = || Standing { state: State::Pending, unleased: None };
+    let pending = || Standing { state: RegistrationState::Pending, unleased: None };
     let (report, receiver) =
         watch::channel::<Report>(names.keys().map(|name| (name.clone(), pending())).collect());
     for (target, names) in names.into_values() {
@@ -204,12 +206,12 @@ impl Registrar {
             let Some(outcome) = stop.run_until_cancelled(self.renew_with_tls()).await else {
                 break;
             };
-            let pause = match (&outcome, started.elapsed() < EAGER) {
-                (Ok(_), _) => RENEWAL,
+            let pause = match (&outcome, started.elapsed() < EAGER_TIME) {
+                (Ok(_), _) => RENEWAL_INTERVAL,
                 (Err(_), true) => EAGER_RETRY,
-                (Err(_), false) => RETRY,
+                (Err(_), false) => RETRY_INTERVAL,
             };
-            self.tell(outcome.unwrap_or_else(State::Failed));
+            self.tell(outcome.unwrap_or_else(RegistrationState::Failed));
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 break;
             }
@@ -220,7 +222,7 @@ impl Registrar {
     }
 
     /// Renews every name, after reading the TLS settings if they are not known, or have failed.
-    async fn renew_with_tls(&mut self) -> Result<State, String> {
+    async fn renew_with_tls(&mut self) -> Result<RegistrationState, String> {
         if !self.has_tls {
             self.nameserver.set_tls((self.target.tls)()?);
             self.has_tls = true;
@@ -253,7 +255,7 @@ impl Registrar {
     }
 
     /// Renews every name; what to report if all went well.
-    async fn renew(&mut self) -> Result<State, Error> {
+    async fn renew(&mut self) -> Result<RegistrationState, Error> {
         self.follow_parts();
         self.follow_tags();
         let has_leases = self.nameserver.has_leases().await?;
@@ -280,7 +282,11 @@ impl Registrar {
         let names = self.names.iter();
         let texts: Vec<String> =
             names.filter_map(|name| name.contested(title, self.reclaim, now)).collect();
-        Ok(if texts.is_empty() { State::Registered } else { State::Contested(texts.join("; ")) })
+        Ok(if texts.is_empty() {
+            RegistrationState::Registered
+        } else {
+            RegistrationState::Contested(texts.join("; "))
+        })
     }
 
     /// Takes in the tags that the services have now.
@@ -412,7 +418,7 @@ impl Registrar {
     }
 
     /// Publishes the outcome of a pass, and logs it where it is news.
-    fn tell(&self, state: State) {
+    fn tell(&self, state: RegistrationState) {
         let Target { name, location, .. } = &self.target;
         self.report.send_if_modified(|report| {
             let Some(standing) = report.get_mut(name) else { return false };
@@ -421,13 +427,16 @@ impl Registrar {
                 return false;
             }
             match (&state, known) {
-                (State::Failed(error), State::Failed(_)) => {
+                (RegistrationState::Failed(error), RegistrationState::Failed(_)) => {
                     tracing::debug!(nameserver = name, error, "still not registered");
                 }
-                (State::Failed(error), _) => {
+                (RegistrationState::Failed(error), _) => {
                     warn!(nameserver = name, %location, error, "cannot register; trying on");
                 }
-                (State::Registered | State::Contested(_), State::Pending | State::Failed(_)) => {
+                (
+                    RegistrationState::Registered | RegistrationState::Contested(_),
+                    RegistrationState::Pending | RegistrationState::Failed(_),
+                ) => {
                     info!(nameserver = name, %location, "registered");
                 }
                 _ => {}

@@ -31,7 +31,7 @@ use crate::host::feed::{self, Feed};
 use crate::host::health::Unwell;
 use crate::host::messages::Answered;
 use crate::host::poll::Polls;
-use crate::host::registrar::{Report, State};
+use crate::host::registrar::{RegistrationState, Report};
 use crate::log::call_log::CallLogFile;
 
 /// Least time between two reports about locks.
@@ -240,10 +240,12 @@ impl Reporter {
             .collect();
         let unregistered =
             registrations.iter().filter_map(|(nameserver, standing)| match &standing.state {
-                State::Registered => None,
-                State::Contested(text) => Some(text.clone()),
-                State::Pending => Some(format!("nameserver {nameserver} has not answered yet")),
-                State::Failed(error) => {
+                RegistrationState::Registered => None,
+                RegistrationState::Contested(text) => Some(text.clone()),
+                RegistrationState::Pending => {
+                    Some(format!("nameserver {nameserver} has not answered yet"))
+                }
+                RegistrationState::Failed(error) => {
                     Some(format!("not registered with nameserver {nameserver}: {error}"))
                 }
             });

@@ -6,7 +6,7 @@ use supervisor::{CommandSpec, Exit, Spawner, Stdin};
 use tokio::io::AsyncWriteExt;
 
 /// Time for the program; then it is killed.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const PROGRAM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the program.
 ///
@@ -26,10 +26,12 @@ pub(super) async fn run(command: &[String], body: &[u8]) -> Result<(), String> {
         }
         child.wait().await
     };
-    match tokio::time::timeout(TIMEOUT, work).await {
+    match tokio::time::timeout(PROGRAM_TIMEOUT, work).await {
         Ok(Exit::Code(0)) => Ok(()),
         Ok(Exit::Code(code)) => Err(format!("it exited with code {code}")),
         Ok(_) => Err("it was killed".to_owned()),
-        Err(_) => Err(format!("it has not ended within {} s, and was killed", TIMEOUT.as_secs())),
+        Err(_) => {
+            Err(format!("it has not ended within {} s, and was killed", PROGRAM_TIMEOUT.as_secs()))
+        }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Notification;
 
 /// Time between two notifications of one subject.
-const WINDOW: Duration = Duration::from_secs(60);
+const RATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// The subjects that were notified of within the last while.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl RateLimit {
         notification: Notification,
     ) -> Option<Notification> {
         match self.0.get_mut(&notification.subject) {
-            Some(recent) if now < recent.sent + WINDOW => {
+            Some(recent) if now < recent.sent + RATE_WINDOW => {
                 let before = recent.held.take().map_or(0, |(_, count)| count);
                 recent.held = Some((notification, before + 1));
                 None
@@ -48,7 +48,7 @@ impl RateLimit {
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Notification> {
         let mut due = Vec::new();
         self.0.retain(|_, recent| {
-            if now < recent.sent + WINDOW {
+            if now < recent.sent + RATE_WINDOW {
                 return true;
             }
             let Some((mut notification, count)) = recent.held.take() else { return false };

@@ -31,7 +31,7 @@ const EMPTY: &[u8] = b"version: \"1.0\"\n";
 const SECRETS: [&[u8]; 4] = [b"keypasswd", b"password", b"token", b"headers"];
 
 /// How long a person waits for their turn to change the configuration.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CHANGE_LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Wait of the lab for its turn to copy it. The process that has it may hang, and the lab goes on.
 const COPY: Duration = Duration::from_secs(1);
 
@@ -171,7 +171,7 @@ impl Turn {
     /// # Errors
     /// Another process has it for long; or the home cannot be written.
     pub(crate) fn take(paths: &Paths) -> Result<Turn, FileError> {
-        let turn = files::lock(&paths.config_lock(), PATIENCE).map(Turn)?;
+        let turn = files::lock(&paths.config_lock(), CHANGE_LOCK_TIMEOUT).map(Turn)?;
         // It is written anew. Only commands take a turn, and they have no log.
         if let Err(unusable) = state_file::read::<Origins>(&paths.config_origin()) {
             eprintln!("warning: {unusable}");

@@ -16,7 +16,7 @@ use super::visibility::Visibility;
 use crate::history_process::HISTORY;
 
 /// Time for an answer: a year of samples takes some seconds.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Points of a curve, at most.
 const MAX_POINTS: u32 = 10_000;
 /// Columns of a curve, in the order of a CSV file.
@@ -47,7 +47,8 @@ pub(super) async fn read(
     };
     let location = Location::Unix { path: socket.display().to_string() };
     let uri = Uri::Pyro { object: HISTORY.to_owned(), location };
-    let mut proxy = Proxy::from(uri).with_serializer(Serializer::Marshal).with_timeout(TIMEOUT);
+    let mut proxy =
+        Proxy::from(uri).with_serializer(Serializer::Marshal).with_timeout(HISTORY_TIMEOUT);
     let is_file = wanted.format.as_deref() == Some("csv");
     let (method, args) = match (wanted.service, wanted.member) {
         (Some(service), Some(member)) => {

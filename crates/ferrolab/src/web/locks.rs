@@ -27,11 +27,11 @@ use super::visibility::Visibility;
 /// The longest wait for a lock, in seconds: a browser gives a request up after five minutes.
 const MAX_WAIT: f64 = 240.0;
 /// Time between two looks at a held lock.
-const INTERVAL: Duration = Duration::from_secs(5);
+const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Sessions at once for which locks of an earlier process are looked for.
 pub(super) const TAKE_UPS: usize = 4;
 /// Time between two attempts to take a lock up, where the lab does not change.
-const AGAIN: Duration = Duration::from_secs(1);
+const TAKE_UP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `POST /api/services/{name}/lock` with `{"user": …, "wait": SECONDS}`
 pub(super) async fn lock(
@@ -141,7 +141,7 @@ pub(super) async fn take_up(shared: Arc<Shared>, session: Arc<BrowserSession>) {
         if let Ok(_place) = shared.take_ups.try_acquire() {
             take_up_listed(&shared, &session, &mut others).await;
         }
-        let _ = timeout(AGAIN, listings.changed()).await;
+        let _ = timeout(TAKE_UP_INTERVAL, listings.changed()).await;
     }
 }
 
@@ -174,7 +174,7 @@ async fn take_up_listed(
 /// when its session has no tab any more.
 async fn keep(session: Arc<BrowserSession>, held: Arc<HeldLock>, stopping: CancellationToken) {
     loop {
-        if stopping.run_until_cancelled(sleep(INTERVAL)).await.is_none() {
+        if stopping.run_until_cancelled(sleep(LOCK_CHECK_INTERVAL)).await.is_none() {
             return;
         }
         let is_ours = session.held(&held.service).is_some_and(|own| Arc::ptr_eq(&own, &held));

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 
 /// Whether a port speaks TLS. Written as in the file: `false`, `"offered"` or `true`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[serde(from = "ModeInFile", into = "ModeInFile")]
 pub enum TlsMode {
     /// It does not.
     #[default]
@@ -21,7 +21,7 @@ pub enum TlsMode {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum ModeInFile {
     Flag(bool),
     Word(Word),
 }
@@ -32,22 +32,22 @@ enum Word {
     Offered,
 }
 
-impl From<Written> for TlsMode {
-    fn from(written: Written) -> TlsMode {
+impl From<ModeInFile> for TlsMode {
+    fn from(written: ModeInFile) -> TlsMode {
         match written {
-            Written::Flag(false) => TlsMode::Off,
-            Written::Flag(true) => TlsMode::Required,
-            Written::Word(Word::Offered) => TlsMode::Offered,
+            ModeInFile::Flag(false) => TlsMode::Off,
+            ModeInFile::Flag(true) => TlsMode::Required,
+            ModeInFile::Word(Word::Offered) => TlsMode::Offered,
         }
     }
 }
 
-impl From<TlsMode> for Written {
-    fn from(mode: TlsMode) -> Written {
+impl From<TlsMode> for ModeInFile {
+    fn from(mode: TlsMode) -> ModeInFile {
         match mode {
-            TlsMode::Off => Written::Flag(false),
-            TlsMode::Offered => Written::Word(Word::Offered),
-            TlsMode::Required => Written::Flag(true),
+            TlsMode::Off => ModeInFile::Flag(false),
+            TlsMode::Offered => ModeInFile::Word(Word::Offered),
+            TlsMode::Required => ModeInFile::Flag(true),
         }
     }
 }

@@ -351,10 +351,10 @@ impl<'r> Rules<'r> {
 
 /// Why a name cannot be somebody's.
 fn fault_of_name(name: &str) -> Option<&'static str> {
-    const LONGEST: usize = 200;
+    const MAX_NAME_BYTES: usize = 200;
     match name {
         "" => Some("it is empty"),
-        _ if name.len() > LONGEST => Some("it is longer than 200 bytes"),
+        _ if name.len() > MAX_NAME_BYTES => Some("it is longer than 200 bytes"),
         _ if name.contains(|c: char| c.is_control() || c.is_whitespace()) => {
             Some("it has spaces or control characters")
         }

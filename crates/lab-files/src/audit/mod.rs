@@ -34,7 +34,7 @@ use crate::log::host_warnings::Troubles;
 use writer::{AuditWriter, BACKLOG_BYTES};
 
 /// Wait of an ending process for the last lines.
-const FLUSHING: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The audit of one process, which is being written.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Audit {
         let is_failing = writer.failing();
         let lines = DropQueue::weighing(BACKLOG_BYTES, AuditLine::weight)
             .start("audit", move |lines| writer.run(lines))?;
-        let flush = Flush { queue: Arc::clone(&lines), longest: FLUSHING };
+        let flush = Flush { queue: Arc::clone(&lines), longest: FLUSH_TIMEOUT };
         let (daemon, place) = (Arc::from(daemon), Arc::new(place.clone()));
         Ok((Audit { daemon, place, lines, health, is_failing }, flush))
     }
@@ -99,7 +99,7 @@ impl Audit {
 /// The audit cannot be locked or opened.
 pub fn record_once(place: &AuditPlace, line: AuditLine) -> io::Result<()> {
     let lock = place.head.with_extension("lock");
-    let _lock = crate::files::lock(&lock, FLUSHING).map_err(io::Error::other)?;
+    let _lock = crate::files::lock(&lock, FLUSH_TIMEOUT).map_err(io::Error::other)?;
     let (audit, flush) = Audit::open(place, "", None)?;
     audit.record(line);
     drop(flush);

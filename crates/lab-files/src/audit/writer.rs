@@ -36,9 +36,9 @@ const HEAD_LOGGED_EACH: Duration = Duration::from_secs(3600);
 /// Time between two writes of the head to its state file.
 const HEAD_KEPT_EACH: Duration = Duration::from_secs(1);
 /// Longest time until lines left out are mentioned.
-const TELLING: Duration = Duration::from_secs(10);
+const MENTION_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two attempts on a file that cannot be written.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Refusals of one client: a script that asks again and again does not fill the disk.
 const REFUSALS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 1.0 };
 /// Refused connections and logins of one address: one a minute, with the number of the others.
@@ -133,9 +133,9 @@ impl AuditWriter {
         let mut told = Instant::now();
         loop {
             let longest = match (self.pending.is_empty(), self.kept.0 == self.written.seq) {
-                (true, true) => TELLING,
+                (true, true) => MENTION_INTERVAL,
                 (true, false) => HEAD_KEPT_EACH,
-                (false, _) => RETRY,
+                (false, _) => RETRY_INTERVAL,
             };
             let Some(batch) = lines.take(longest) else { break };
             self.lost += batch.lost;
@@ -143,7 +143,7 @@ impl AuditWriter {
                 self.add_limited(line);
             }
             self.tell_lost();
-            if told.elapsed() >= TELLING {
+            if told.elapsed() >= MENTION_INTERVAL {
                 told = Instant::now();
                 self.tell_left_out(TELLING_OF_STRANGERS);
             }

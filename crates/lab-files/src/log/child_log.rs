@@ -17,7 +17,7 @@ const BACKLOG: usize = 2 * 1024 * 1024;
 /// Wait of an ending process for a supervisor that does not read.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Time between two wake-ups while nothing is logged.
-const LOOK: Duration = Duration::from_secs(3600);
+const WAKE_INTERVAL: Duration = Duration::from_secs(3600);
 
 /// Sender of log lines; cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl ChildLog {
 
 fn write_lines(mut out: impl Write, lines: &DropQueue<Vec<u8>>) {
     // An error means that the supervisor is gone, which the lifeline sees to.
-    while let Some(batch) = lines.take(LOOK) {
+    while let Some(batch) = lines.take(WAKE_INTERVAL) {
         for line in batch.items {
             let _ = out.write_all(&line);
         }

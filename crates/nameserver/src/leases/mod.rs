@@ -27,7 +27,7 @@ pub(crate) use method::{HOST_METHOD, METHOD, renew};
 /// The least time between two passes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 /// The most: of a process that was stopped, only the time beyond the pause is noticed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const MAX_COUNTED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A pass that is later than this finds a process that was stopped or starved, and took no renewals
 /// meanwhile.
@@ -38,7 +38,7 @@ const MAX_NAMES_LOGGED: usize = 5;
 
 /// Removes names whose lease has ended, for ever.
 pub async fn run(store: Arc<Store>) {
-    let mut next = Instant::now() + LONGEST_PAUSE;
+    let mut next = Instant::now() + MAX_COUNTED_PAUSE;
     loop {
         sleep_until(next).await;
         let now = Instant::now();
@@ -52,7 +52,7 @@ pub async fn run(store: Arc<Store>) {
             remove(&store, keep_answering(ended).await).await;
         }
         let now = Instant::now();
-        let latest = now + LONGEST_PAUSE;
+        let latest = now + MAX_COUNTED_PAUSE;
         next = first_deadline.unwrap_or(latest).clamp(now + SHORTEST_PAUSE, latest);
     }
 }

@@ -1,4 +1,4 @@
-//! Shares of addresses: how many names each has registered, what they take, and how fast they came.
+//! Use of the directory by each client address: names registered, their bytes, their rate.
 //!
 //! Known for this process only: names that a database brings along belong to no address. The limits
 //! are not known here.

@@ -6,10 +6,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lines in full within one [`WINDOW`].
+/// Lines in full within one [`LIMIT_WINDOW`].
 const LINES_PER_WINDOW: u32 = 20;
 /// The time after which the number of the suppressed lines is told.
-const WINDOW: Duration = Duration::from_secs(10);
+const LIMIT_WINDOW: Duration = Duration::from_secs(10);
 
 /// The limit for one kind of lines.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl LogLimiter {
     /// How many lines were suppressed, when the window is over and there were any.
     pub fn take_suppressed(&self, now: Instant) -> Option<u64> {
         let mut window = self.lock();
-        window.began.filter(|began| now.duration_since(*began) >= WINDOW)?;
+        window.began.filter(|began| now.duration_since(*began) >= LIMIT_WINDOW)?;
         let suppressed = std::mem::take(&mut *window).suppressed;
         (suppressed > 0).then_some(suppressed)
     }
@@ -60,13 +60,13 @@ mod tests {
         let written =
             |count: u32, at: Instant| (0..count).filter(|_| limiter.allow(at)).count() as u32;
         assert_eq!(written(3, start), 3);
-        assert_eq!(limiter.take_suppressed(start + WINDOW), None, "there were few");
-        let start = start + 2 * WINDOW;
+        assert_eq!(limiter.take_suppressed(start + LIMIT_WINDOW), None, "there were few");
+        let start = start + 2 * LIMIT_WINDOW;
         assert_eq!(written(LINES_PER_WINDOW + 500, start), LINES_PER_WINDOW);
-        assert_eq!(limiter.take_suppressed(start + WINDOW / 2), None, "not over yet");
-        assert_eq!(written(1, start + WINDOW / 2), 0);
-        assert_eq!(limiter.take_suppressed(start + WINDOW), Some(501));
-        assert_eq!(limiter.take_suppressed(start + 2 * WINDOW), None);
-        assert_eq!(written(1, start + 2 * WINDOW), 1);
+        assert_eq!(limiter.take_suppressed(start + LIMIT_WINDOW / 2), None, "not over yet");
+        assert_eq!(written(1, start + LIMIT_WINDOW / 2), 0);
+        assert_eq!(limiter.take_suppressed(start + LIMIT_WINDOW), Some(501));
+        assert_eq!(limiter.take_suppressed(start + 2 * LIMIT_WINDOW), None);
+        assert_eq!(written(1, start + 2 * LIMIT_WINDOW), 1);
     }
 }

@@ -83,13 +83,18 @@ pub(super) fn client(arguments: &ClientArguments) -> Outcome {
 }
 
 /// The files of an issued certificate, by their absolute paths.
-struct Written {
+struct IssuedFiles {
     authority: PathBuf,
     certificate: PathBuf,
     key: PathBuf,
 }
 
-fn write(folder: &Path, name: &str, subject: Subject<'_>, days: i32) -> Result<Written, Report> {
+fn write(
+    folder: &Path,
+    name: &str,
+    subject: Subject<'_>,
+    days: i32,
+) -> Result<IssuedFiles, Report> {
     let paths = paths()?;
     paths.ensure().into_diagnostic()?;
     let own = authority(&paths);
@@ -97,7 +102,7 @@ fn write(folder: &Path, name: &str, subject: Subject<'_>, days: i32) -> Result<W
     let Issued { certificate, key } = issuing.into_diagnostic()?;
     let made = std::fs::create_dir_all(folder).and_then(|()| std::path::absolute(folder));
     let folder = made.into_diagnostic().wrap_err_with(|| folder.display().to_string())?;
-    let written = Written {
+    let written = IssuedFiles {
         authority: folder.join("ca.pem"),
         certificate: folder.join(format!("{name}.pem")),
         key: folder.join(format!("{name}.key")),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use remote::{Error, Location, NameServer, Proxy, Value};
 
 /// Timeout of a call.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Volts that the supply is set to.
 const VOLTS: f64 = 5.0;
 /// Volts that the meter may be off; its noise is 1 mV.
@@ -37,12 +37,12 @@ enum CheckFailure {
 
 async fn calls(port: u16) -> Result<(), CheckFailure> {
     let location = Location::Tcp { host: "localhost".into(), port };
-    let mut nameserver = NameServer::at(location, Some(TIMEOUT));
+    let mut nameserver = NameServer::at(location, Some(CALL_TIMEOUT));
     let mut bench = Vec::new();
     for name in ["demo.supply", "demo.meter", "demo.logbook"] {
         let uri = nameserver.lookup(name).await?;
         println!("{name} is at {uri}");
-        bench.push(Caller { name, proxy: Proxy::from(uri).with_timeout(TIMEOUT) });
+        bench.push(Caller { name, proxy: Proxy::from(uri).with_timeout(CALL_TIMEOUT) });
     }
     let Ok([mut supply, mut meter, mut logbook]) = <[Caller; 3]>::try_from(bench) else {
         return Ok(());

@@ -33,7 +33,7 @@ const TRIES: usize = 3;
 /// Timeout of the lab's start.
 const READY: Duration = Duration::from_secs(30);
 /// Interval of checks for the supervisor's socket.
-const LOOK: Duration = Duration::from_millis(5);
+const SOCKET_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Run a simulated lab until Ctrl-C: two instruments and a Python driver, to be called from
 /// anywhere on this machine
@@ -173,7 +173,7 @@ async fn ready(paths: &Paths) -> Result<Option<Listing>, Report> {
         match Client::connect(&socket).await {
             Ok(client) => break client,
             Err(ControlError::NotRunning { .. }) if Instant::now() < deadline => {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(SOCKET_CHECK_INTERVAL).await;
             }
             Err(error) => return Err(explain(error)),
         }

@@ -25,9 +25,9 @@ use cursors::{Cursor, Cursors};
 use lines::LineStart;
 
 /// Time between two requests where the configuration gives none.
-const INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest time between two attempts to reach a target that is away.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(300);
 /// Lines of one request, at most.
 const MAX_LINES: usize = 5000;
 /// How long a refused line is shown.
@@ -122,7 +122,7 @@ impl PushTarget {
     }
 
     async fn follow(mut self, number: usize, troubles: &PushTroubles) {
-        let every = self.push.every.unwrap_or(INTERVAL);
+        let every = self.push.every.unwrap_or(DEFAULT_PUSH_INTERVAL);
         let mut pause = every;
         loop {
             let sent = self.send_all().await;
@@ -134,7 +134,8 @@ impl PushTarget {
                 )),
             };
             troubles.set(number, trouble);
-            pause = if sent.is_ok() { every } else { (2 * pause).min(LONGEST_PAUSE.max(every)) };
+            pause =
+                if sent.is_ok() { every } else { (2 * pause).min(MAX_RETRY_INTERVAL.max(every)) };
             sleep(pause).await;
         }
     }

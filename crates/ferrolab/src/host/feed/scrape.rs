@@ -8,7 +8,7 @@ use super::event::SeriesRow;
 use super::object::FEED;
 
 /// Time for one look; a scrape has some seconds.
-const TIMEOUT: Duration = Duration::from_secs(3);
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The state of a daemon for metrics.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,7 @@ pub(crate) async fn scrape(object: &Uri, tls: Option<ClientTls>) -> Result<Scrap
         Uri::Pyro { location, .. } => Uri::Pyro { object: FEED.to_owned(), location },
         other => other,
     };
-    let proxy = Proxy::from(uri).with_serializer(Serializer::Marshal).with_timeout(TIMEOUT);
+    let proxy = Proxy::from(uri).with_serializer(Serializer::Marshal).with_timeout(SCRAPE_TIMEOUT);
     let mut proxy = match tls {
         Some(tls) => proxy.with_tls(tls),
         None => proxy,

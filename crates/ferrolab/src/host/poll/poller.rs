@@ -22,7 +22,7 @@ use crate::host::feed::event::Quality;
 
 /// A poll that takes longer loses its turn, and no lock waits for it any longer: less than what
 /// `lock()` waits for running calls.
-const LIMIT: Duration = Duration::from_secs(8);
+const POLL_TIMEOUT: Duration = Duration::from_secs(8);
 /// Time between two attempts to construct an instance whose constructor has raised.
 const BROKEN_PAUSE: Duration = Duration::from_secs(60);
 /// Time between two looks at a service that does not run, and at members that only clients read.
@@ -207,7 +207,7 @@ impl Poller {
     async fn outcome(&self, name: &str, period: Duration) -> OwnCall<Result<Value, Exception>> {
         let mut polling = std::pin::pin!(async {
             let _turn = self.turn.lock().await;
-            self.caller.poll(name, LIMIT).await
+            self.caller.poll(name, POLL_TIMEOUT).await
         });
         // Most polls end before there is anything to look after.
         if let Ok(outcome) = timeout_at(Instant::now() + period / 4, &mut polling).await {

@@ -13,7 +13,7 @@ use super::{Answer, Changes, Listing, Request};
 /// A supervisor says something this often, however long a request takes.
 pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
 /// One that says nothing for so long is stopped or hangs.
-const SILENCE: Duration = Duration::from_secs(10);
+const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// A connection to a running supervisor.
 pub(crate) struct Client {
@@ -47,7 +47,7 @@ pub(crate) enum ControlError {
     )]
     Language(serde_json::Error),
     /// It says nothing.
-    #[error("the supervisor{} says nothing for {SILENCE:?}: it is stopped, or it hangs", pid(*.supervisor))]
+    #[error("the supervisor{} says nothing for {MAX_SILENCE:?}: it is stopped, or it hangs", pid(*.supervisor))]
     Silent { supervisor: Option<u32> },
     /// It is about to end.
     #[error("the lab is being stopped")]
@@ -103,11 +103,11 @@ impl Client {
         let supervisor = self.supervisor();
         let silent = |_| ControlError::Silent { supervisor };
         let write = self.stream.get_mut().write_all(line.as_bytes());
-        timeout(SILENCE, write).await.map_err(silent)??;
+        timeout(MAX_SILENCE, write).await.map_err(silent)??;
         loop {
             line.clear();
             let read = self.stream.read_line(&mut line);
-            if timeout(SILENCE, read).await.map_err(silent)?? == 0 {
+            if timeout(MAX_SILENCE, read).await.map_err(silent)?? == 0 {
                 return Err(ControlError::Lost(io::ErrorKind::UnexpectedEof.into()));
             }
             match serde_json::from_str(&line).map_err(ControlError::Language)? {

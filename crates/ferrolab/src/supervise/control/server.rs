@@ -30,11 +30,11 @@ const MAX_REQUEST: u64 = 64 * 1024;
 /// Time for a request to arrive: a program that only connects must not keep a file descriptor.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Nobody waits longer than this for entries to settle.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_SETTLE_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// A command line that does not take an answer for so long is given up.
 const WRITING: Duration = Duration::from_secs(10);
 /// The last answers have this long when the lab has ended; then the process ends.
-const FAREWELL: Duration = Duration::from_secs(1);
+const LAST_ANSWER_TIME: Duration = Duration::from_secs(1);
 /// Least time between two answers to a client that watches,
 const WATCH_PAUSE: Duration = Duration::from_millis(100);
 /// and the most: such a client is shown within two seconds that this process is stopped.
@@ -90,7 +90,7 @@ pub(crate) async fn serve(
         }
     }
     conversations.close();
-    if tokio::time::timeout(FAREWELL, conversations.wait()).await.is_err() {
+    if tokio::time::timeout(LAST_ANSWER_TIME, conversations.wait()).await.is_err() {
         warn!(left = conversations.len(), "command lines do not read their last answers");
     }
 }
@@ -394,7 +394,7 @@ impl Conversation {
 }
 
 fn limit(seconds: u64) -> Duration {
-    Duration::from_secs(seconds).min(LONGEST)
+    Duration::from_secs(seconds).min(MAX_SETTLE_TIME)
 }
 
 /// Until something changes, or it is time for a sign of life.

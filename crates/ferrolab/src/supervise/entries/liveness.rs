@@ -20,7 +20,7 @@ use crate::host::ChildReport;
 use crate::web::PROCESS_NAME as WEB;
 
 /// Between an answer and the next call.
-const INTERVAL: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// So many calls in a row to which nobody listens at all are as good as no answer.
 const DEAF: u32 = 5;
 
@@ -80,7 +80,7 @@ async fn follow(
 ) {
     let mut deaf = 0;
     loop {
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(PROBE_INTERVAL).await;
         let answer = match Proxy::new(&address) {
             Ok(proxy) => {
                 let proxy = match &tls {

@@ -76,7 +76,7 @@ async fn preparation(
 }
 
 /// How long after a failed attempt the memory is written down again.
-const AGAIN: Duration = Duration::from_secs(3);
+const SAVE_RETRY_INTERVAL: Duration = Duration::from_secs(3);
 
 /// The state of the task.
 pub(super) struct Manager {
@@ -143,7 +143,7 @@ impl Manager {
                 reloading = self.begin_reload(force, reply);
                 continue;
             }
-            let again = self.unwritten.map(|tried| tried + AGAIN);
+            let again = self.unwritten.map(|tried| tried + SAVE_RETRY_INTERVAL);
             let order = tokio::select! {
                 prepared = preparation(&mut reloading) => {
                     if let Some(Reloading { reply, .. }) = reloading.take() {

@@ -16,7 +16,7 @@ use crate::host::ChildReport;
 use crate::tls;
 
 /// Names that are not back after this time may never come: another process may have them.
-const LIMIT: Duration = Duration::from_secs(10);
+const NAMES_BACK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Time for one answer of the nameserver.
@@ -49,7 +49,7 @@ pub(super) async fn wait(
         missing.extend(services.map(|service| service.name.clone()));
         missing.extend(Some(daemon.name.clone()).filter(|_| wanted(&daemon.nameservers)));
     }
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + NAMES_BACK_TIMEOUT;
     let entry = configuration.nameservers.iter().find(|entry| entry.name == nameserver);
     let tls = entry.and_then(|entry| tls::to_own_port(entry.tls(), authority).ok().flatten());
     let mut asked = NameServer::at(location, Some(ANSWER_TIMEOUT)).with_tls(tls);

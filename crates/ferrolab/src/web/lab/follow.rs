@@ -18,10 +18,10 @@ use crate::supervise::control::client::{Client, ControlError, News};
 use crate::supervise::control::{Listing, Request};
 
 /// Between two attempts to reach the supervisor.
-const RETRY: Duration = Duration::from_millis(300);
+const RETRY_INTERVAL: Duration = Duration::from_millis(300);
 /// A supervisor that says nothing for so long hangs or is stopped: it speaks once a second.
 /// The page says so within 2 s.
-const SILENCE: Duration = Duration::from_millis(1800);
+const MAX_SILENCE: Duration = Duration::from_millis(1800);
 
 /// A listing, or the reason why it is missing.
 type ListingNews = Result<Arc<Listing>, String>;
@@ -41,7 +41,7 @@ pub(in crate::web) fn follow(
         loop {
             let error = watch_supervisor(&socket, &news).await;
             let _ = news.send_replace(Err(error.to_string()));
-            sleep(RETRY).await;
+            sleep(RETRY_INTERVAL).await;
         }
     };
     tokio::spawn(stopping.clone().run_until_cancelled_owned(ask));
@@ -58,7 +58,7 @@ pub(in crate::web) fn follow(
 async fn take_up(lab: Arc<LiveLab>, mut listings: watch::Receiver<ListingNews>) {
     let mut readers = FeedReaders::default();
     loop {
-        let changed = timeout(SILENCE, listings.changed()).await;
+        let changed = timeout(MAX_SILENCE, listings.changed()).await;
         let news = match changed {
             Ok(Ok(())) => listings.borrow_and_update().clone(),
             Ok(Err(_)) => return,

@@ -13,14 +13,14 @@ use super::live::LiveLab;
 use crate::log::query::Tail;
 
 /// Time between two looks.
-const LOOK: Duration = Duration::from_millis(500);
+const READ_INTERVAL: Duration = Duration::from_millis(500);
 /// Lines of one event; of more, the last are sent.
 const MAX_LINES: usize = 100;
 
 /// Follows the log for ever. Lines from before the start of this process are not sent.
 pub(super) async fn follow_log(lab: Arc<LiveLab>, file: PathBuf) {
     let mut tail = Some(Tail::new(file));
-    let mut look = interval(LOOK);
+    let mut look = interval(READ_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_first = true;
     loop {

@@ -26,7 +26,7 @@ use writer::{CallLogWriter, QueuedLine};
 /// Bytes of lines that may wait for a slow disk; further ones are dropped and counted.
 const BACKLOG_BYTES: usize = 4 * 1024 * 1024;
 /// Wait of an ending daemon for the last lines.
-const FLUSHING: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The file of a daemon, by the name that it has in file names.
 pub fn file(log_dir: &Path, daemon: &str) -> PathBuf {
@@ -53,7 +53,7 @@ impl CallLogFile {
         let writer = CallLogWriter::new(path, daemon, health.clone());
         let lines = DropQueue::weighing(BACKLOG_BYTES, QueuedLine::weight)
             .start("call-log", move |lines| writer.run(lines))?;
-        let flush = Flush { queue: Arc::clone(&lines), longest: FLUSHING };
+        let flush = Flush { queue: Arc::clone(&lines), longest: FLUSH_TIMEOUT };
         let daemon = daemon.to_owned();
         let log = move |record: CallRecord| lines.push(QueuedLine::of(&daemon, record), false);
         Ok((CallLogFile { path: path.to_owned(), health, _flush: flush }, log))

@@ -19,9 +19,9 @@ const FILE_SIZE: usize = 10 * 1024 * 1024;
 /// Rotated files that are kept.
 const FILES_KEPT: usize = 5;
 /// Longest time until lines left out are mentioned in the log.
-const TELLING: Duration = Duration::from_secs(10);
+const MENTION_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two attempts on a file that cannot be written.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Lines of one client in the mode `errors`: a script that asks for what is not there, again and
 /// again, does not push everything else out.
 const ERRORS_OF_ONE: Allowance = Allowance { burst: 2000.0, rate: 20.0 };
@@ -70,7 +70,7 @@ impl CallLogWriter {
         // Here, since a daemon's start does not wait for a disk that hangs.
         self.is_torn = self.health.note(|| Ok(self.file.has_no_end())).unwrap_or_default();
         loop {
-            let longest = if self.lost > 0 { RETRY } else { TELLING };
+            let longest = if self.lost > 0 { RETRY_INTERVAL } else { MENTION_INTERVAL };
             let Some(batch) = lines.take(longest) else { break };
             self.lost += batch.lost;
             if self.lost > 0 {
@@ -79,7 +79,7 @@ impl CallLogWriter {
             for line in batch.items {
                 self.add(line);
             }
-            if told.elapsed() >= TELLING {
+            if told.elapsed() >= MENTION_INTERVAL {
                 told = Instant::now();
                 self.tell_left_out();
             }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::line::{BREAKS, Line, PREFIX, SUFFIX};
+use super::line::{BREAKS, LockLogLine, PREFIX, SUFFIX};
 use crate::log::merge::merge_by_time;
 use crate::open;
 
@@ -15,7 +15,7 @@ use crate::open;
 ///
 /// # Errors
 /// The directory or a file cannot be read.
-pub fn read(log_dir: &Path) -> io::Result<Vec<Line>> {
+pub fn read(log_dir: &Path) -> io::Result<Vec<LockLogLine>> {
     let entries = match std::fs::read_dir(log_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -43,7 +43,7 @@ struct Files {
 }
 
 impl Files {
-    fn read(self) -> io::Result<VecDeque<Line>> {
+    fn read(self) -> io::Result<VecDeque<LockLogLine>> {
         let lines = in_order(self.all)?;
         let known: HashSet<_> = lines.iter().map(|line| (line.seq, line.time)).collect();
         // Breaks that are in no other file any more are older than the lines that are.
@@ -54,13 +54,13 @@ impl Files {
     }
 }
 
-fn in_order(mut files: Vec<(u32, PathBuf)>) -> io::Result<Vec<Line>> {
+fn in_order(mut files: Vec<(u32, PathBuf)>) -> io::Result<Vec<LockLogLine>> {
     files.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
     let mut lines = Vec::new();
     for (_, path) in files {
         for line in BufReader::new(open::open_regular(&path)?).split(b'\n') {
             // The last line of a daemon that was killed may be torn.
-            lines.extend(serde_json::from_slice::<Line>(&line?));
+            lines.extend(serde_json::from_slice::<LockLogLine>(&line?));
         }
     }
     Ok(lines)

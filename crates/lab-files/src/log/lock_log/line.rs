@@ -13,7 +13,7 @@ pub(super) const SUFFIX: &str = ".jsonl";
 
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LockLogLine {
     /// When it happened.
     pub time: Timestamp,
     /// The daemon whose lock it is.
@@ -51,9 +51,9 @@ pub struct Line {
     pub reason: Option<String>,
 }
 
-impl Line {
+impl LockLogLine {
     pub(super) fn now(daemon: &str) -> Self {
-        Line { time: Timestamp::now(), daemon: daemon.to_owned(), ..Line::default() }
+        LockLogLine { time: Timestamp::now(), daemon: daemon.to_owned(), ..LockLogLine::default() }
     }
 
     /// Whether it is one of the many by which locks come and go.
@@ -96,7 +96,7 @@ impl Line {
                 ("broken", Some(broken.by.clone()), Some(broken.reason.clone()))
             }
         };
-        Line {
+        LockLogLine {
             service: service.to_owned(),
             event: event.to_owned(),
             user: record.party.user.clone(),
@@ -106,7 +106,7 @@ impl Line {
             duration: record.held.map(|held| (held.as_secs_f64() * 1e6).round() / 1e6),
             by,
             reason: reason.filter(|reason| !reason.is_empty()),
-            ..Line::now(daemon)
+            ..LockLogLine::now(daemon)
         }
     }
 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use remote::{LockLog, LockRecord};
 
 pub use history::read;
-pub use line::Line;
+pub use line::LockLogLine;
 use line::{PREFIX, SUFFIX};
 use writer::LockLogWriter;
 
@@ -26,7 +26,7 @@ use crate::log::drop_queue::{DropQueue, Flush};
 /// Lines that may wait for a slow disk; further ones are dropped and counted.
 const BACKLOG: usize = 100_000;
 /// Wait of an ending daemon for the last lines.
-const FLUSHING: Duration = Duration::from_secs(2);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 /// The file of a daemon, by the name that it has in file names.
 pub fn file(log_dir: &Path, daemon: &str) -> PathBuf {
     log_dir.join(format!("{PREFIX}{daemon}{SUFFIX}"))
@@ -37,16 +37,16 @@ pub fn file(log_dir: &Path, daemon: &str) -> PathBuf {
 ///
 /// # Errors
 /// No thread can be started.
-pub fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush<Line>)> {
+pub fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush<LockLogLine>)> {
     let daemon = daemon.to_owned();
     let writer = LockLogWriter::new(path, &daemon, first);
     let lines = DropQueue::new(BACKLOG).start("lock-log", move |lines| writer.run(lines))?;
-    lines.push(Line { event: "started".into(), ..Line::now(&daemon) }, true);
-    let flush = Flush { queue: Arc::clone(&lines), longest: FLUSHING };
+    lines.push(LockLogLine { event: "started".into(), ..LockLogLine::now(&daemon) }, true);
+    let flush = Flush { queue: Arc::clone(&lines), longest: FLUSH_TIMEOUT };
     let sender = Sender(lines);
     // Never waits: a lock must not hang on a disk.
     let log = move |service: &str, record: &LockRecord| {
-        let line = Line::of(&daemon, service, record);
+        let line = LockLogLine::of(&daemon, service, record);
         let matters = !line.is_routine();
         sender.0.push(line, matters);
     };
@@ -54,7 +54,7 @@ pub fn open(path: &Path, daemon: &str, first: u64) -> io::Result<(LockLog, Flush
 }
 
 /// Ends the writing thread with the last one that could send.
-struct Sender(Arc<DropQueue<Line>>);
+struct Sender(Arc<DropQueue<LockLogLine>>);
 
 impl Drop for Sender {
     fn drop(&mut self) {
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(events, ["broken"]);
     }
 
-    fn number(line: &Line) -> Option<u64> {
+    fn number(line: &LockLogLine) -> Option<u64> {
         let reason = line.reason.as_ref().filter(|_| line.event == "unrecorded")?;
         reason.split(' ').next()?.parse().ok()
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::line::{BREAKS, Line, PREFIX};
+use super::line::{BREAKS, LockLogLine, PREFIX};
 use crate::log::drop_queue::DropQueue;
 use crate::log::line_limit::{Allowance, Limit};
 use crate::log::rotation::RotatedFile;
@@ -14,7 +14,7 @@ const FILE_SIZE: usize = 5 * 1024 * 1024;
 /// Rotated files that are kept.
 const FILES_KEPT: usize = 9;
 /// Longest time until lines left out are mentioned in the log.
-const TELLING: Duration = Duration::from_secs(10);
+const MENTION_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Lines of one client about locks that come and go.
 const LINES: Allowance = Allowance { burst: 5000.0, rate: 50.0 };
@@ -52,11 +52,11 @@ impl LockLogWriter {
         }
     }
 
-    pub(super) fn run(mut self, lines: &DropQueue<Line>) {
+    pub(super) fn run(mut self, lines: &DropQueue<LockLogLine>) {
         let mut told = Instant::now();
         // Here, since a daemon's start does not wait for a disk that hangs.
         self.is_torn = self.file.has_no_end() || self.breaks.has_no_end();
-        while let Some(batch) = lines.take(TELLING) {
+        while let Some(batch) = lines.take(MENTION_INTERVAL) {
             self.lost += batch.lost;
             for line in batch.items {
                 self.add(line);
@@ -72,7 +72,7 @@ impl LockLogWriter {
                     tracing::warn!(daemon = self.daemon, lost, "lines of the lock log are lost");
                 }
             }
-            if told.elapsed() >= TELLING {
+            if told.elapsed() >= MENTION_INTERVAL {
                 told = Instant::now();
                 self.tell_left_out();
             }
@@ -80,7 +80,7 @@ impl LockLogWriter {
         self.tell_left_out();
     }
 
-    fn add(&mut self, line: Line) {
+    fn add(&mut self, line: LockLogLine) {
         let limit = match line.event.as_str() {
             "broken" => Some(&mut self.limit_of_breaks),
             _ if line.is_routine() => Some(&mut self.limit),
@@ -104,20 +104,20 @@ impl LockLogWriter {
         }
     }
 
-    fn left_out(&self, client: &str, lines: u64) -> Line {
+    fn left_out(&self, client: &str, lines: u64) -> LockLogLine {
         self.unrecorded(client, format!("{lines} lines: too many of one kind in a short time"))
     }
 
-    fn unrecorded(&self, client: &str, reason: String) -> Line {
-        Line {
+    fn unrecorded(&self, client: &str, reason: String) -> LockLogLine {
+        LockLogLine {
             event: "unrecorded".into(),
             user: client.to_owned(),
             reason: Some(reason),
-            ..Line::now(&self.daemon)
+            ..LockLogLine::now(&self.daemon)
         }
     }
 
-    fn write(&mut self, mut line: Line) {
+    fn write(&mut self, mut line: LockLogLine) {
         line.seq = Some(self.next);
         self.next += 1;
         let written = serde_json::to_string(&line).map_err(io::Error::from).and_then(|mut text| {

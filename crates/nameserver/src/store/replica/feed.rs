@@ -2,7 +2,7 @@
 //!
 //! A watch that ends is begun again after the last revision that it has shown; where the registry
 //! has compacted that away, everything is loaded anew. Each replica writes a key every 2 s
-//! (`presence`), so a watch that shows nothing for [`SILENCE`] is a connection that is half open.
+//! (`presence`), so a watch that shows nothing for [`MAX_SILENCE`] is a connection that is half open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use super::signal::Signal;
 use crate::registry::{Registry, RegistryError};
 
 /// A watch that shows nothing for so long is begun again.
-const SILENCE: Duration = Duration::from_secs(5);
+const MAX_SILENCE: Duration = Duration::from_secs(5);
 /// Between two tries.
-const RETRY: Duration = Duration::from_millis(300);
+const RETRY_INTERVAL: Duration = Duration::from_millis(300);
 
 pub(super) struct Feed {
     pub(super) registry: Arc<dyn Registry>,
@@ -49,7 +49,7 @@ impl Feed {
                     }
                 }
             }
-            sleep(RETRY).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 
@@ -81,7 +81,7 @@ impl Feed {
         };
         self.send(Signal::Feed(None)).await?;
         loop {
-            let next = match timeout(SILENCE, changes.next()).await {
+            let next = match timeout(MAX_SILENCE, changes.next()).await {
                 Ok(next) => next,
                 Err(_) => {
                     // A registry that was restored from a backup counts from an earlier revision.

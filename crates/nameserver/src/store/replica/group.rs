@@ -51,7 +51,7 @@ pub(super) struct Stages {
 }
 
 /// The parts of a group that were kept, with their revisions, and what ended it.
-pub(super) struct Written {
+pub(super) struct WrittenGroup {
     pub(super) group: Group,
     pub(super) kept: Vec<(Vec<Arc<str>>, i64)>,
     pub(super) outcome: Result<(), Exception>,
@@ -148,7 +148,7 @@ impl Group {
 
     /// Writes the group; one that is larger than a transaction in parts, up to the first that
     /// fails.
-    pub(super) async fn write(self, registry: Arc<dyn Registry>) -> Written {
+    pub(super) async fn write(self, registry: Arc<dyn Registry>) -> WrittenGroup {
         let (mut kept, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut names = self.changes.iter().peekable();
         let mut outcome = Ok(());
@@ -175,7 +175,7 @@ impl Group {
                 break;
             }
         }
-        Written { group: self, kept, outcome }
+        WrittenGroup { group: self, kept, outcome }
     }
 
     /// Answers the callers.

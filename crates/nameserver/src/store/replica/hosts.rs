@@ -20,13 +20,13 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(6);
 
 #[derive(Default)]
 pub(crate) struct LiveHosts {
-    state: Mutex<State>,
+    state: Mutex<HostTable>,
     /// Wakes the task that announces hosts.
     pub(super) arrived: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct HostTable {
     hosts: HashMap<Arc<str>, Live>,
     /// The last answer of the registry.
     answered: Option<Instant>,
@@ -114,7 +114,7 @@ impl LiveHosts {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HostTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -27,7 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
 use self::feed::Feed;
-use self::group::{Group, Reply, Stages, Written};
+use self::group::{Group, Reply, Stages, WrittenGroup};
 pub(crate) use self::hosts::LiveHosts;
 use self::presence::Presence;
 use self::records::{Records, Shown};
@@ -44,7 +44,7 @@ const MAX_CHANGES_PER_BATCH: usize = 512;
 const PARALLEL_COMMITS: usize = 8;
 /// Time after the registry's return in which hosts without a presence are still shown: their
 /// nameservers may have lost their leases, and announce them anew.
-const GRACE: Duration = Duration::from_secs(3);
+const LEASE_GRACE: Duration = Duration::from_secs(3);
 /// Names that the index takes while it is locked once: some hundred microseconds.
 const SHOWN_AT_ONCE: usize = 500;
 
@@ -161,7 +161,7 @@ struct Keeper {
     records: Records,
     /// Stages that wait for the one that is being written.
     stages: VecDeque<Vec<Group>>,
-    writing: JoinSet<Written>,
+    writing: JoinSet<WrittenGroup>,
     permits: Arc<Semaphore>,
     is_loaded: bool,
     /// Why changes are not followed.
@@ -254,7 +254,7 @@ impl Keeper {
                 self.records.hold_back();
                 self.grace = Grace::Begun;
             }
-            Grace::Begun => self.grace = Grace::Until(Instant::now() + GRACE),
+            Grace::Begun => self.grace = Grace::Until(Instant::now() + LEASE_GRACE),
             Grace::Until(_) | Grace::Over => {}
         }
     }
@@ -353,7 +353,7 @@ impl Keeper {
         }
     }
 
-    fn finish(&mut self, Written { group, kept, outcome }: Written) {
+    fn finish(&mut self, WrittenGroup { group, kept, outcome }: WrittenGroup) {
         {
             let mut index = write(&self.index);
             for (names, revision) in kept {

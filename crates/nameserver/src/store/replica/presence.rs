@@ -24,7 +24,7 @@ const LEASE_SECONDS: u64 = 7;
 /// Interval between two renewals of the lease.
 pub(super) const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two tries while the registry does not answer.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// Time without a renewal after which a host is hidden; daemons renew every 2 s.
 const HOST_TIMEOUT: Duration = Duration::from_secs(7);
 /// Interval between two looks for silent hosts.
@@ -79,7 +79,7 @@ impl Presence {
             if is_beat {
                 outcome = self.renew().await;
                 is_well = outcome.is_ok();
-                beat = Instant::now() + if is_well { RENEWAL_INTERVAL } else { RETRY };
+                beat = Instant::now() + if is_well { RENEWAL_INTERVAL } else { RETRY_INTERVAL };
             }
             // Without a lease the presence would outlive this process.
             if is_well && self.lease.is_some() {
