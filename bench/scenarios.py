@@ -73,7 +73,7 @@ def _connections(count):
     ]
     return Scenario(
         f"connections-{count}",
-        f"{count} connections, each call behind the answer before",
+        f"{count} connections, each call after the answer before",
         [NATIVE, HOSTED, THREAD, MULTIPLEX, RAW],
         goals,
         measure=calls,
