@@ -216,7 +216,7 @@ impl Lease {
         let channel = self.channel.as_mut().ok_or_else(not_there)?;
         channel.queue_call(&request, self.run.facts.has_numpy)?;
         // Its values are in the worker's hands now; the call may take long.
-        drop(request);
+        request.discard();
         self.awaited = true;
         let over = self.run.over.cancelled();
         let outcome = tokio::select! {

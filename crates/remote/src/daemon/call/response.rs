@@ -102,7 +102,7 @@ impl<'a> Responder<'a> {
             let written = match body {
                 ReplyBody::Value(value) => match self.in_two_parts(value) {
                     Ok(value) => self.write_parts(value, &annotations, out),
-                    Err(value) => self.write_value(&value, &annotations, out),
+                    Err(value) => self.write_value(value, &annotations, out),
                 },
                 ReplyBody::Serialized(value) => self.write_serialized(value, &annotations, out),
                 ReplyBody::Stream(stream) => {
@@ -292,17 +292,22 @@ impl<'a> Responder<'a> {
             return self.write_parts(value, annotations, out);
         }
         let value = run_blocking(|| value.read()).map_err(|error| unreadable(&error))?;
-        self.write_value(&value, annotations, out)
+        self.write_value(value, annotations, out)
     }
 
     fn write_value(
         &self,
-        value: &Value,
+        value: Value,
         annotations: &Annotations,
         out: &mut Vec<u8>,
     ) -> Result<Response, Exception> {
-        let write = || self.write(value, self.flags(), annotations, out);
-        run_blocking_if(is_long(value), write).map(|()| Response::without_memory(After::Continue))
+        let is_long = is_long(&value);
+        let write = || {
+            let written = self.write(&value, self.flags(), annotations, out);
+            value.discard();
+            written
+        };
+        run_blocking_if(is_long, write).map(|()| Response::without_memory(After::Continue))
     }
 
     /// Whether the client reads arrays as packed bytes.
