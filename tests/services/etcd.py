@@ -112,7 +112,7 @@ class Etcd:
 
 
 class Lookups:
-    """Lookups of a name at every nameserver, one after another: their times, and what has failed."""
+    """Lookups of a name at every nameserver, one after another: their times and failures."""
 
     def __init__(self, ports, name):
         self.failures, self.times, self._stop = [], [], threading.Event()

@@ -7,8 +7,8 @@
 //! | `host.pem` | certificate and key of this host's nameservers and daemons (mode 0600) |
 //! | `authority.lock` | locked by the process that makes one of them |
 //!
-//! The authority is made when it is first needed. Processes of one lab start side by side, so each step is
-//! done under the lock; a step that was interrupted is done again.
+//! The authority is made when it is first needed. Processes of one lab start side by side, so each
+//! step is done under the lock; a step that was interrupted is done again.
 
 mod names;
 

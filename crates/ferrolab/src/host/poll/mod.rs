@@ -265,7 +265,7 @@ mod tests {
         }
         let known = |id: &str| polls.state().objects.contains_key(id);
         assert!(polls.state().objects.len() <= MIN_SEARCHED);
-        // What is served may get members by a reload; what has members may be served later.
+        // A served object may get members by a reload; one with members may be served later.
         assert!(known("s.served") && known("s.part"));
         drop(served);
     }

@@ -2,7 +2,8 @@
 //!
 //! A watch that ends is begun again after the last revision that it has shown; where the registry
 //! has compacted that away, everything is loaded anew. Each replica writes a key every 2 s
-//! (`presence`), so a watch that shows nothing for [`MAX_SILENCE`] is a connection that is half open.
+//! (`presence`), so a watch that shows nothing for [`MAX_SILENCE`] is a connection that is half
+//! open.
 
 use std::sync::Arc;
 use std::time::Duration;

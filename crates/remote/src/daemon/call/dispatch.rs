@@ -362,8 +362,8 @@ fn find_object(
 /// The wait until a oneway call has begun.
 type OnewayBegin<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Waits for the permit of a oneway call. While an overdue call keeps the turn, its session does not
-/// wait with it: what still waits is returned.
+/// Waits for the permit of a oneway call. While an overdue call keeps the turn, its session does
+/// not wait with it: the wait is returned.
 async fn take_oneway_permit(
     shared: &Shared,
     call: &Invocation,
@@ -381,9 +381,9 @@ async fn take_oneway_permit(
     }
 }
 
-/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. What is returned waits
-/// until it has begun, and no later call of its session overtakes it; `None` if it has ended at
-/// once. No `async fn`, which would copy the request twice.
+/// Starts a oneway call and lets it run beside the next calls, as in Pyro5. No later call of its
+/// session overtakes it: its session waits until it has begun; `None` if it has ended at once. No
+/// `async fn`, which would copy the request twice.
 fn start_oneway<'a>(
     shared: &'a Arc<Shared>,
     session: &'a Arc<Session>,
@@ -419,8 +419,7 @@ fn start_oneway<'a>(
     })
 }
 
-/// Begins a oneway call that has its turn. What is returned waits until it has begun; `None` if it
-/// has ended.
+/// Begins a oneway call that has its turn; the wait until it has begun, or `None` if it has ended.
 fn begin_oneway<'a>(
     shared: &'a Arc<Shared>,
     session: &'a Arc<Session>,
