@@ -182,17 +182,22 @@ class Live {
       this.labs = new Map((lab.labs ?? []).map((row) => [row.name, row]));
       const services = [...lab.services, ...(lab.labs ?? []).flatMap((other) => other.services)];
       this.services = new Map(services.map((row) => [row.name, row]));
+      const pids = this.daemons;
       this.daemons = new Map(lab.daemons.map((row) => [row.name, row]));
+      const isAnew = (daemon) => pids.has(daemon) && pids.get(daemon).pid !== this.daemons.get(daemon)?.pid;
       this.nameservers = new Map((lab.nameservers ?? []).map((row) => [row.name, row]));
       this.processes = new Map((lab.processes ?? []).map((row) => [row.name, row]));
       this.alarms = lab.alarms ?? [];
       const told = new Set(services.flatMap((row) => (row.series ?? []).map((one) => seriesKey(row.name, one.member))));
       for (const [key, series] of this.series) {
         if (told.has(key)) continue;
-        Object.assign(series, { value: null, quality: "no data", seq: null });
+        Object.assign(series, { value: null, quality: "no data", seq: null, begins: true });
         this.touch(`series ${key}`);
       }
-      for (const row of services) this.#addSeries(row);
+      for (const row of services) {
+        if (isAnew(row.daemon)) for (const series of this.seriesOf.get(row.name) ?? []) series.begins = true;
+        this.#addSeries(row);
+      }
       this.#isLoaded = true;
       later.forEach((act) => act());
       for (const name of this.services.keys()) this.touch(`service ${name}`);
@@ -258,7 +263,11 @@ class Live {
       this.touch(`service ${sample.service}`);
     }
     if (series.seq === sample.seq && series.t === sample.t) return;
-    Object.assign(series, sample);
+    // The samples of another process of the daemon: no line from what the last one has read, also
+    // where the page has missed the end of that and the history does not know of it yet.
+    const begins = series.begins || sample.seq < series.seq;
+    if (begins && series.recent.length) series.recent.push({ t: sample.t - 0.001, value: null });
+    Object.assign(series, sample, { begins: false });
     series.recent.push({ t: sample.t, value: sample.value, quality: sample.quality });
     if (series.recent.length > RECENT_SAMPLES) series.recent.shift();
     this.touch(`series ${key}`);
