@@ -5,121 +5,35 @@ import json
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import ferrolab
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import NEVER, free_port, wait_for
-from harness.certificates import tls_client
+from harness import EXTENDED, NEVER, free_port, wait_for
 from harness.lab import binary, new_lab
 from harness.locks import later, own
 from harness.networks import networks
+from harness.users import LAB_WITH_LOGINS, User, connect_fails, identity, proxy, users
 
-CONFIGURATION = """\
-version: "1.0"
-python: {executable: "$python", path: ["$drivers"]}
-nameservers:
-  names: {host: localhost, ns_port: $port, ssl: offered}
-daemons:
-  thread: {classname: LockableDaemon, nameservers: [names], ssl: offered}
-  turns: {classname: LockableDaemon, servertype: multiplex, ssl: offered}
-  here: {classname: LockableDaemon, unixsocket: "$socket"}
-  plain: {}
-services:
-  lab.thread: {module: stage, classname: Stage, daemon: thread, nameservers: [names], instancemode: single, call_log: all}
-  lab.turns: {module: stage, classname: Stage, daemon: turns, instancemode: single}
-  lab.here: {native: simulated.power_supply, daemon: here}
-  lab.plain: {module: stage, classname: Stage, daemon: plain, instancemode: single}
-autolaunch: {nameservers: [names], daemons: [thread, turns, here, plain]}
-"""
+# Wrong codes, and wrong tokens.
+WRONG = 10_000 if EXTENDED else 500
 SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
-
-
-class User:
-    """A user's machine: a home with a login."""
-
-    def __init__(self, running, home):
-        self.running, self.home = running, Path(home)
-        self.home.mkdir(mode=0o700)
-
-    def environment(self):
-        return {**self.running.environment(), "FERROLAB_HOME": str(self.home)}
-
-    def run(self, *words, check=True):
-        done = subprocess.run(
-            [binary(), *words], env=self.environment(), capture_output=True, text=True, timeout=NEVER
-        )
-        done.text = done.stdout + done.stderr
-        assert not check or done.returncode == 0, done.text
-        return done
-
-    def log_in(self, line):
-        """Runs a line that `ferrolab user` has printed."""
-        words = line.split()
-        assert words[:2] == ["ferrolab", "login"]
-        return self.run(*words[1:])
-
-    def folder(self):
-        (folder,) = (self.home / "logins").iterdir()
-        return folder
-
-    def file(self, name):
-        return self.folder() / name
-
-    def token(self):
-        return self.file("token").read_text()
-
-    def tls(self):
-        return tls_client(self.file("authority.pem"), self.file("certificate.pem"), self.file("key.pem"))
 
 
 @pytest.fixture(scope="module")
 def running():
     with new_lab() as lab:
         lab.port = free_port()
-        lab.config(CONFIGURATION, port=lab.port, socket=str(lab.folder / "here.sock"))
+        lab.config(LAB_WITH_LOGINS, port=lab.port, socket=str(lab.folder / "here.sock"))
         lab.up()
         yield lab
 
 
 @pytest.fixture
-def user(running, request, tmp_path):
-    """Makes users who are logged in; they are removed at the end."""
-    made = []
-
-    def make(name, *options):
-        line = running.run("user", "add", name, *options).stdout.strip()
-        made.append(name)
-        one = User(running, tmp_path / name)
-        one.said = one.log_in(line).stdout
-        one.line = line
-        return one
-
-    yield make
-    for name in made:
-        running.run("user", "remove", name, check=False)
-
-
-def proxy(running, service, handshake="hello", serializer="serpent"):
-    made = running.proxy(service)
-    made._pyroSerializer = serializer
-    made._pyroHandshake = handshake
-    return made
-
-
-def identity(running, made):
-    """The identity of a proxy's client, as its lock has it."""
-    assert made.lock() is True
-    info = made.lock_info()
-    made.unlock()
-    return info.get("identity")
-
-
-def connect_fails(made, text):
-    with pytest.raises(Pyro5.errors.CommunicationError, match=text):
-        made._pyroBind()
+def user(running, tmp_path):
+    with users(running, tmp_path) as make:
+        yield make
 
 
 def test_a_login_stores_keys_and_prints_the_lines_for_stock_clients(running, user):
@@ -318,14 +232,14 @@ def test_wrong_codes_and_tokens_are_refused(running, user):
     uri = f"PYRO:ferrolab.Login@localhost:{running.port}"
     request = dict.fromkeys(["nonce", "signing_request", "token", "proof"], "00")
     with Pyro5.api.Proxy(uri) as desk:
-        for number in range(500):
+        for number in range(WRONG):
             with pytest.raises(PermissionError):
                 desk.login({**request, "code": f"{number:032x}"})
         for wrong in (None, 5, "x", {}, {"code": "x" * 100_000}):
             with pytest.raises(ValueError):
                 desk.login(wrong)
     accepted = 0
-    for number in range(500):
+    for number in range(WRONG):
         made = proxy(running, "lab.thread", f"{number:032x}")
         try:
             made._pyroBind()
@@ -336,7 +250,7 @@ def test_wrong_codes_and_tokens_are_refused(running, user):
     assert accepted == 0
     # The log counts them, and does not have each.
     lines = running.run("logs", "show").stdout.splitlines()
-    assert sum("token is not known here" in line for line in lines) < 500
+    assert sum("token is not known here" in line for line in lines) < WRONG
     with proxy(running, "lab.thread", ada.token()) as made:
         assert identity(running, made) == "ada"
 

@@ -27,13 +27,13 @@ class Certificates:
     def __init__(self, folder):
         self._folder = Path(folder)
 
-    def self_signed(self, name, *options, password=None, subject="localhost"):
+    def self_signed(self, name, *options, password=None, subject="localhost", days=2):
         """(certificate, key): the line that every tutorial has, with `options`."""
         certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}-key.pem"
         if not certificate.exists():
             secret = ["-nodes"] if password is None else ["-passout", f"pass:{password}"]
             openssl(
-                *("req", "-x509", "-newkey", "rsa:2048", "-days", "2"),
+                *("req", "-x509", "-newkey", "rsa:2048", "-days", str(days)),
                 *("-subj", f"/CN={subject}"),
                 *("-keyout", key, "-out", certificate, *secret, *options),
             )

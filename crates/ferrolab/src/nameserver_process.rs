@@ -28,7 +28,8 @@ use crate::host::address::{
 };
 use crate::host::{self, ChildReport, DaemonMessage, DaemonOrder, local_address, named_host};
 use crate::labs::{LAB_OBJECT, LabObject, LabSource};
-use crate::{os, tls};
+use crate::os;
+use crate::tls::{self, CertificateStanding, PortTls};
 
 /// A nameserver accepts every tag that a configuration may have.
 const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::MAX_TAG_BYTES);
@@ -103,7 +104,7 @@ pub(crate) async fn run(
         handshakes_per_address: allowed.handshakes_per_address,
         answer_memory: Some(UNREAD),
         max_answer: Some(MAX_ANSWER_BYTES),
-        tls: port_tls.clone(),
+        tls: port_tls.as_ref().map(PortTls::server),
         limits: Limits { message: REQUEST, inflated: REQUEST, ..Limits::default() },
         ..DaemonConfig::default()
     });
@@ -139,7 +140,8 @@ pub(crate) async fn run(
     let _users = users.map(|users| AbortOnDropHandle::new(tokio::spawn(users)));
     let address = local_address(&listener);
     let standing: Vec<String> = set_aside.into_iter().chain(undiscovered).collect();
-    let certificate_expires = tls::expires(port_tls.as_ref());
+    let certificate = tls::follow(port_tls);
+    let certificate_changes = certificate.clone();
     let (answered, answers) = watch::channel(0_u64);
     let obeying = obey(lifeline.clone(), daemon.clone(), shown, answered);
     let _orders = AbortOnDropHandle::new(tokio::spawn(obeying));
@@ -147,11 +149,13 @@ pub(crate) async fn run(
     let report = move |trouble: Option<String>| {
         let public = public_address_for(&uri);
         let of_audit = audit.as_ref().and_then(Audit::trouble);
-        let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public)).chain(of_audit);
+        let CertificateStanding { expires: certificate_expires, trouble: of_certificate } =
+            certificate.borrow().clone();
+        let troubles = trouble.into_iter().chain(unreachable_warning(&uri, public));
+        let troubles = troubles.chain(of_audit).chain(of_certificate);
         let warnings: Vec<String> = standing.iter().cloned().chain(troubles).collect();
         let warning = (!warnings.is_empty()).then(|| warnings.join("; "));
         let (uri, address) = (Some(uri_for_people(&uri, public)), Some(address.clone()));
-        let certificate_expires = certificate_expires.clone();
         let answered = Some(*last_answer.borrow());
         ChildReport {
             uri,
@@ -165,7 +169,7 @@ pub(crate) async fn run(
     let first = report(None);
     lifeline.ready(first.to_json());
     let follows_addresses = daemon.uri_for(NAMESERVER_NAME, &listener).is_everywhere();
-    let changes = (store.trouble(), answers);
+    let changes = (store.trouble(), answers, certificate_changes);
     let following = follow(lifeline.clone(), changes, follows_addresses, report, first);
     let _reporter = AbortOnDropHandle::new(tokio::spawn(following));
     daemon.serve(listener, lifeline.stopping()).await;
@@ -198,11 +202,15 @@ async fn obey(
     }
 }
 
-/// Reports every change: troubles of the store, answers to orders, and addresses of this host where
+/// Reports every change: troubles of the store, answers to orders, the certificate, and addresses of this host where
 /// they count.
 async fn follow(
     lifeline: Lifeline,
-    (mut trouble, mut answers): (Option<watch::Receiver<Option<String>>>, watch::Receiver<u64>),
+    (mut trouble, mut answers, mut certificate): (
+        Option<watch::Receiver<Option<String>>>,
+        watch::Receiver<u64>,
+        watch::Receiver<CertificateStanding>,
+    ),
     follows_addresses: bool,
     report: impl Fn(Option<String>) -> ChildReport,
     mut last: ChildReport,
@@ -219,6 +227,7 @@ async fn follow(
         tokio::select! {
             goes_on = changed => if !goes_on { return },
             answered = answers.changed() => if answered.is_err() { return },
+            changed = certificate_news(&mut certificate) => changed,
             _ = look.tick(), if follows_addresses => {}
         }
         let known = trouble.as_mut().and_then(|trouble| trouble.borrow_and_update().clone());
@@ -227,6 +236,13 @@ async fn follow(
             lifeline.status(next.to_json());
             last = next;
         }
+    }
+}
+
+/// Waits for a change of the port's certificate; for ever where it has none.
+async fn certificate_news(certificate: &mut watch::Receiver<CertificateStanding>) {
+    if certificate.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -14,7 +14,7 @@ use wire::{DecodeError, EncodeError, Limits, marshal, msgpack, packed};
 
 use crate::protocol::{
     ABORT, BATCH, BEGUN, BIND, CALL, CLOSE, END, FINISH, FLAG_NO_INSTANCE, GET, HEALTH, LEAVE,
-    NEXT, NO_INSTANCE, RAISED, REFUSED, REST, SET, STREAM, UNBIND, UNPIN, VALUE,
+    NEXT, NO_INSTANCE, NOT_MADE, RAISED, REFUSED, REST, SET, STREAM, UNBIND, UNPIN, VALUE,
 };
 
 /// Size in bytes of the length before a frame's content.
@@ -53,6 +53,8 @@ pub(crate) enum Answered {
     Serialized(Serialized),
     /// An exception.
     Raised(Exception),
+    /// The exception of an entry of a batch for which no instance could be made.
+    NotMade(Exception),
     /// The number of an item stream.
     Stream(i64, Annotations),
     /// An item cannot be sent; the stream goes on.
@@ -353,6 +355,7 @@ pub(crate) fn answer(form: FrameForm, content: &[u8]) -> Result<Answered, Answer
     match (kind, body) {
         (Some(VALUE), Some(value)) => Ok(Answered::Value(value, left_annotations(left))),
         (Some(RAISED), Some(state)) => Ok(Answered::Raised(exception(&state))),
+        (Some(NOT_MADE), Some(state)) => Ok(Answered::NotMade(exception(&state))),
         (Some(REFUSED), Some(state)) => Ok(Answered::Refused(exception(&state))),
         (Some(STREAM), Some(Value::Int(stream))) => {
             Ok(Answered::Stream(stream, left_annotations(left)))

@@ -107,7 +107,7 @@ impl ItemStream for DriverStream {
                     refused.store(true, Ordering::Relaxed);
                     Err(exception)
                 }
-                Ok(Answered::Raised(exception)) => Err(exception),
+                Ok(Answered::Raised(exception) | Answered::NotMade(exception)) => Err(exception),
                 Ok(Answered::Serialized(_) | Answered::Begun | Answered::NoInstance) => {
                     Err(frames::unexpected_answer())
                 }

@@ -47,6 +47,7 @@
 //! BEGUN   4  ()                                                a oneway call; `ended` follows
 //! REFUSED 5  (class_dict)                                      an item that cannot be sent
 //! NO_INSTANCE 6 ()                                             the call must not make one
+//! NOT_MADE 7  (class_dict)                                     a batch's entry has no instance
 //! ```
 //!
 //! NEXT is also answered RAISED, which ends the stream, or REFUSED, after which it goes on.
@@ -131,6 +132,7 @@ pub(crate) const END: i64 = 3;
 pub(crate) const BEGUN: i64 = 4;
 pub(crate) const REFUSED: i64 = 5;
 pub(crate) const NO_INSTANCE: i64 = 6;
+pub(crate) const NOT_MADE: i64 = 7;
 
 /// Flag of a request beyond those of a client's message, which have 16 bits.
 pub(crate) const FLAG_NO_INSTANCE: i64 = 1 << 16;

@@ -8,7 +8,7 @@
 
 use std::mem::take;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use remote::card::{Card, ValueLimits};
@@ -40,12 +40,20 @@ impl Object for Service {
         Err(self.inner.not_available(&self.inner.phase.borrow()))
     }
 
+    fn has_method(&self, method: &str) -> Result<bool, Exception> {
+        if let Some(members) = &*self.inner.members.borrow() {
+            return Ok(members.methods.iter().any(|known| known == method));
+        }
+        Err(self.inner.not_available(&self.inner.phase.borrow()))
+    }
+
     fn card(&self) -> Option<Arc<Card>> {
         self.inner.card.card()
     }
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
-        Answer::Pending(Box::pin(call(Arc::clone(&self.inner), Arc::clone(session), request, 0)))
+        let (service, session) = (Arc::clone(&self.inner), Arc::clone(session));
+        Answer::Pending(Box::pin(call(service, session, request, 0, None)))
     }
 
     fn reports_begin(&self) -> bool {
@@ -65,6 +73,7 @@ impl Object for Service {
             service: Arc::clone(&self.inner),
             session: Arc::clone(session),
             pin: PINS.fetch_add(1, Ordering::Relaxed),
+            is_lost: Arc::default(),
         })))
     }
 
@@ -183,7 +192,14 @@ async fn call(
     session: Arc<Session>,
     request: Request,
     pin: i64,
+    is_lost: Option<Arc<AtomicBool>>,
 ) -> CallResult {
+    let lost = |exception: Exception| {
+        if let Some(is_lost) = &is_lost {
+            is_lost.store(true, Ordering::Release);
+        }
+        exception
+    };
     let Request { operation, mut context } = request;
     let serializer = context.serializer;
     let member = member(&operation);
@@ -202,7 +218,7 @@ async fn call(
         Some(run) => run,
         None => {
             let _waits = session.wait_for_worker();
-            service.run().await?
+            service.run().await.map_err(&lost)?
         }
     };
     let (operation, refused) = match service.card.limits() {
@@ -238,12 +254,13 @@ async fn call(
     drop(oneway);
     let answered = match outcome {
         Ok(answered) => answered,
-        Err(error) => return Err(service.failure(&run, error, &member).await),
+        Err(error) => return Err(lost(service.failure(&run, error, &member).await)),
     };
     let (body, annotations) = match answered {
         Answered::Value(value, annotations) => (ReplyBody::Value(value), annotations),
         Answered::Serialized(value) => (ReplyBody::Serialized(value), Annotations::new()),
         Answered::Raised(exception) => return Err(exception),
+        Answered::NotMade(exception) => return Err(lost(exception)),
         Answered::Stream(number, annotations) => {
             let service = Arc::clone(&service);
             let items = DriverStream {
@@ -311,6 +328,8 @@ struct BatchObject {
     service: Arc<ServiceState>,
     session: Arc<Session>,
     pin: i64,
+    /// Whether an entry found no instance, or the end of the worker.
+    is_lost: Arc<AtomicBool>,
 }
 
 static PINS: AtomicI64 = AtomicI64::new(1);
@@ -322,7 +341,12 @@ impl Object for BatchObject {
 
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         let (service, session) = (Arc::clone(&self.service), Arc::clone(session));
-        Answer::Pending(Box::pin(call(service, session, request, self.pin)))
+        let is_lost = Some(Arc::clone(&self.is_lost));
+        Answer::Pending(Box::pin(call(service, session, request, self.pin, is_lost)))
+    }
+
+    fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Acquire)
     }
 }
 

@@ -56,6 +56,10 @@ where
         Ok(self.metadata.clone())
     }
 
+    fn has_method(&self, method: &str) -> Result<bool, Exception> {
+        Ok(self.metadata.methods.iter().any(|known| known == method))
+    }
+
     fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
         match self.instance(session, &request.context) {
             Ok(instance) => instance.call(session, request),
@@ -94,6 +98,10 @@ where
 {
     fn metadata(&self) -> Result<Metadata, Exception> {
         Ok(self.metadata.clone())
+    }
+
+    fn has_method(&self, method: &str) -> Result<bool, Exception> {
+        Ok(self.metadata.methods.iter().any(|known| known == method))
     }
 
     fn for_batch(&self, _session: &Arc<Session>) -> Result<Option<Arc<dyn Object>>, Exception> {

@@ -311,7 +311,7 @@ pub use serialized::Serialized;
 pub use session::{OwnCallReason, Peer, Session};
 pub use tls::{
     AcceptedClients, CertificateFacts, CertificateFiles, ClientCertificate, ClientTls, ServerTls,
-    TlsError, certificate_der, read_certificate, read_signing_request, speaks_tls,
+    TlsError, certificate_der, certificate_key, read_certificate, read_signing_request, speaks_tls,
 };
 pub use token::TokenHash;
 pub use users::{Credential, ELSEWHERE, UserDirectory, Verdict};

@@ -170,10 +170,10 @@ def _is_lab(row):
 def _context(row):
     """TLS to a lab: with the files of its entry, else with those of a login there."""
     authority, certificate = row.get("ssl_cacerts"), row.get("ssl_clientcert")
-    login = None if authority or certificate else logins.find(row["host"])
+    found = [] if authority or certificate else logins.find(row["host"], row["port"])
     try:
-        if login is not None:
-            return login.context()
+        if found:
+            return found[0].context()
         context = ssl.create_default_context(cafile=authority)
         if certificate:
             context.load_cert_chain(certificate, row.get("ssl_clientkey"))

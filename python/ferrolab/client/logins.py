@@ -3,6 +3,11 @@
 The folders are those of `crates/ferrolab/src/access/logins.rs`. A certificate is shown to servers
 that the lab's authority has certified. A token is shown where nobody can read it on its way: on the
 loopback of the lab's own host.
+
+Several labs may be on one host, and a daemon's port does not say of which it is. So at a server
+count the login of the lab whose nameserver has this very address, else those of all labs of the
+host: with TLS the first whose authority has certified the server. A token is shown only where there
+is one login.
 """
 
 import ipaddress
@@ -15,11 +20,16 @@ from time import monotonic
 
 # Handshake data of a client that has set none.
 NO_TOKEN = "hello"
-# Seconds for which it is remembered whether a server speaks TLS.
+# Seconds for which it is remembered how a server answers a login.
 _REMEMBERED = 30.0
 
-# By host and port: the time, and whether TLS with the login works there.
-_speaks_tls = {}
+# Ways in which a server answers a login.
+_TRUSTED = "TLS, and its certificate is of the login's lab"
+_UNTRUSTED = "TLS, and its certificate is not of the login's lab"
+_PLAIN = "without TLS, or not at all"
+
+# By host, port and folder of the login: the time, and the server's way.
+_ways = {}
 
 
 class Login:
@@ -30,17 +40,21 @@ class Login:
         with open(os.path.join(folder, "login.json"), encoding="utf-8") as file:
             facts = json.load(file)
         self.host, self.port, self.user = facts["host"], int(facts["port"]), facts["user"]
+        self.until = facts["until"]
+
+    def file(self, name):
+        """The path of a file of the login."""
+        return os.path.join(self.folder, name)
 
     def context(self):
         """A TLS context that trusts the lab's authority and shows the user's certificate."""
-        file = lambda name: os.path.join(self.folder, name)
-        context = ssl.create_default_context(cafile=file("authority.pem"))
-        context.load_cert_chain(file("certificate.pem"), file("key.pem"))
+        context = ssl.create_default_context(cafile=self.file("authority.pem"))
+        context.load_cert_chain(self.file("certificate.pem"), self.file("key.pem"))
         return context
 
     def token(self):
         """The user's token."""
-        with open(os.path.join(self.folder, "token"), encoding="ascii") as file:
+        with open(self.file("token"), encoding="ascii") as file:
             return file.read().strip()
 
     def is_for(self, host):
@@ -72,21 +86,28 @@ def exist():
     return where is not None and os.path.isdir(where)
 
 
-def find(host):
-    """The login for the lab of `host`; None without one."""
+def find(host, port):
+    """The logins that may count at a server, with certificates that last; none without a login."""
     try:
         names = sorted(os.listdir(folder() or ""))
     except OSError:
-        return None
+        return []
+    found = []
     for name in names:
         try:
             login = Login(os.path.join(folder(), name))
-            if login.is_for(host):
-                return login
         except (OSError, ValueError, KeyError, TypeError):
             # A folder without a whole login is left out.
             continue
-    return None
+        if login.is_for(host):
+            found.append(login)
+    found = [login for login in found if login.port == port] or found
+    if not found:
+        return []
+    # Imported here: most programs have no login.
+    from . import renewal
+
+    return [renewal.renewed(login) for login in found]
 
 
 def way_to(uri, settings):
@@ -96,40 +117,45 @@ def way_to(uri, settings):
     given = (settings.tls, settings.handshake)
     if given != (None, NO_TOKEN) or uri.sockname is not None or not exist():
         return given
-    login = find(uri.host)
-    if login is None:
-        return given
-    try:
-        context = login.context()
-        if _has_tls(uri, context, settings.connect_timeout):
+    found = find(uri.host, uri.port)
+    first = None
+    for login in found:
+        try:
+            context = login.context()
+            way = _way_of(uri, login, context, settings.connect_timeout)
+            if way == _PLAIN:
+                is_known = len(found) == 1 and _is_loopback(uri.host)
+                return None, login.token() if is_known else NO_TOKEN
+        except (OSError, ValueError):
+            # Its files cannot be used; the server says what that means.
+            continue
+        first = first or context
+        if way == _TRUSTED:
             return context, NO_TOKEN
-        return None, login.token() if _is_loopback(uri.host) else NO_TOKEN
-    except (OSError, ValueError):
-        # Its files cannot be used; the server says what that means.
-        return given
+    return (first, NO_TOKEN) if first is not None else given
 
 
-def _has_tls(uri, context, timeout):
-    place = (uri.host, uri.port)
-    known = _speaks_tls.get(place)
+def _way_of(uri, login, context, timeout):
+    place = (uri.host, uri.port, login.folder)
+    known = _ways.get(place)
     if known is not None and monotonic() - known[0] < _REMEMBERED:
         return known[1]
     try:
-        with socket.create_connection(place, timeout) as sock:
+        with socket.create_connection(place[:2], timeout) as sock:
             with context.wrap_socket(sock, server_hostname=uri.host.strip("[]")):
-                speaks = True
+                way = _TRUSTED
     except ssl.SSLCertVerificationError:
-        # It speaks TLS, and is not the lab's: the connection itself says so.
-        speaks = True
+        # If it is of no other login's lab, the connection itself says so.
+        way = _UNTRUSTED
     except ssl.SSLError:
-        speaks = False
+        way = _PLAIN
     except OSError:
         # It may not be there at all, which the connection itself finds out.
-        return False
-    if len(_speaks_tls) > 1000:
-        _speaks_tls.clear()
-    _speaks_tls[place] = (monotonic(), speaks)
-    return speaks
+        return _PLAIN
+    if len(_ways) > 1000:
+        _ways.clear()
+    _ways[place] = (monotonic(), way)
+    return way
 
 
 def _is_loopback(host):

@@ -41,6 +41,7 @@ from .frame_kinds import (
     MARSHAL,
     NEXT,
     NO_INSTANCE,
+    NOT_MADE,
     RAISED,
     REST,
     SERPENT,
@@ -329,6 +330,7 @@ class Channel:
             elif has_classes:
                 args, kwargs = convert.arguments(args, kwargs, serializer, name, member)
             instance = service.instance_for_call(session, pin)
+            pin = 0
             if kind == CALL:
                 method = service.access.method(instance, member)
                 if oneway:
@@ -376,7 +378,9 @@ class Channel:
                     return answer + (left,)
             return answer
         except Exception as error:
-            return self._raised(error, serializer, flags, member, method)
+            raised = self._raised(error, serializer, flags, member, method)
+            # An entry of a batch that has no instance yet ends all of it.
+            return (NOT_MADE, raised[1]) if pin else raised
         except BaseException as error:
             # it would end a client's program too
             wrapped = pyro.error_class("DaemonError")(
@@ -385,7 +389,8 @@ class Channel:
                 )
             )
             wrapped.__cause__ = error
-            return self._raised(wrapped, serializer, flags, member, method)
+            raised = self._raised(wrapped, serializer, flags, member, method)
+            return (NOT_MADE, raised[1]) if pin else raised
         finally:
             if current.partial:
                 stdio.end_of_call()

@@ -4,7 +4,7 @@
 """
 
 CALL, GET, SET, BATCH, NEXT, CLOSE, BIND, UNBIND, REST, UNPIN, FINISH, LEAVE, ABORT, HEALTH = range(14)
-VALUE, RAISED, STREAM, END, BEGUN, REFUSED, NO_INSTANCE = range(7)
+VALUE, RAISED, STREAM, END, BEGUN, REFUSED, NO_INSTANCE, NOT_MADE = range(8)
 # A value that has its bytes already; it goes out as any other.
 WRITTEN = -1
 

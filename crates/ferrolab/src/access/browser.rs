@@ -50,6 +50,7 @@ pub(crate) fn log_in_browser(
         let login = Login {
             token: hash(&token),
             certificate: String::new(),
+            key: None,
             since,
             until: since,
             from: from.to_owned(),

@@ -1,6 +1,6 @@
 //! Login with a code, the lab's end: the object `ferrolab.Login` at a nameserver's port.
 //!
-//! It answers `login` and nothing else, and no directory names it. The port may be plain, and
+//! It answers `login` and `renew` and nothing else, and no directory names it. The port may be plain, and
 //! others may listen or stand in between, so nothing secret travels:
 //!
 //! | message | content | its HMAC proves that |
@@ -16,6 +16,8 @@
 //! - A code is used up under the lock of the users' file, before the answer is sent: a request that
 //!   is replayed finds no code. A stolen request certifies the key of the client that made it.
 //!
+//! `renew` gives a login another certificate ([`renewal`](super::renewal)).
+//!
 //! The lab's id is a secret: a nameserver knows by it the lab's own daemons. Clients get a name
 //! that is made from it, and from which it cannot be found.
 
@@ -24,13 +26,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use remote::{
-    Answer, Exception, Metadata, Object, Operation, Peer, Reply, Request, Session, Signature, Value,
+    Answer, Exception, Metadata, MethodCall, Object, Operation, Peer, Reply, Request, Session,
+    Signature, Value,
 };
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::code::{from_hex, hex};
 use super::messages::{LoginAnswer, LoginRequest};
+use super::renewal::{self, NotRenewed, RenewalAnswer, RenewalRequest};
 use super::users::{Login, Users, UsersError};
 use crate::audit::{Audit, AuditLine, LOGIN};
 use crate::authority::{AuthorityFiles, Subject};
@@ -76,14 +80,19 @@ fn public_name(lab: &str) -> String {
 
 impl Object for LoginObject {
     fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods(["login"]))
+        Ok(Metadata::methods(["login", "renew"]))
     }
 
     fn is_internal(&self) -> bool {
         true
     }
 
-    /// A code is for somebody who has no rights yet.
+    /// A code is for somebody who has no certificate yet.
+    fn serves_uncertified(&self) -> bool {
+        true
+    }
+
+    /// The same, and no rights.
     fn checks_access(&self) -> bool {
         true
     }
@@ -92,6 +101,9 @@ impl Object for LoginObject {
         const LOGIN: Signature = Signature { name: "login", parameters: &["request"], required: 1 };
         let call = match request.operation {
             Operation::Call(call) if call.method == "login" => call,
+            Operation::Call(call) if call.method == "renew" => {
+                return self.renew(call, session.peer.clone());
+            }
             operation => return Answer::exception(operation.unexposed()),
         };
         let request = match LOGIN.bind(call) {
@@ -104,18 +116,94 @@ impl Object for LoginObject {
         let (service, from) = (Arc::clone(&self.service), session.peer.clone());
         Answer::Pending(Box::pin(async move {
             let served = Arc::clone(&service).serve(request, from.clone()).await;
-            service.record(&served, &from);
+            service.record("", served.as_ref().map(|answer| &*answer.user), &from);
             served.map(|answer| Reply::from(answer.to_value()))
         }))
     }
 }
 
+impl LoginObject {
+    fn renew(&self, call: MethodCall, from: Peer) -> Answer {
+        const RENEW: Signature = Signature { name: "renew", parameters: &["request"], required: 1 };
+        let request = match RENEW.bind(call) {
+            Ok([request]) => RenewalRequest::from_value(&request.unwrap_or(Value::None)),
+            Err(exception) => return Answer::exception(exception),
+        };
+        let Some(request) = request else {
+            return Answer::exception(Exception::value_error("this is no request for a renewal"));
+        };
+        let service = Arc::clone(&self.service);
+        Answer::Pending(Box::pin(async move {
+            let _turn = service.turn.lock().await;
+            let serving = Arc::clone(&service);
+            let asker = from.clone();
+            let done = tokio::task::spawn_blocking(move || serving.renew(&request, &asker)).await;
+            let renewed = done.unwrap_or_else(|_| Err(failed()));
+            service.record("renew", renewed.as_ref().map(|(user, _)| &**user), &from);
+            renewed.map(|(_, answer)| Reply::from(answer.to_value()))
+        }))
+    }
+}
+
 impl LoginService {
-    fn record(&self, served: &Result<LoginAnswer, Exception>, from: &Peer) {
+    /// Gives a login of a user, who is the first value, another certificate.
+    fn renew(
+        &self,
+        request: &RenewalRequest,
+        from: &Peer,
+    ) -> Result<(String, RenewalAnswer), Exception> {
+        let shown = remote::certificate_der(&request.certificate).unwrap_or_default();
+        // Anybody can send wrong requests: these do not take the lock of the file.
+        let mut known = Users::look(&self.folder).unwrap_or_default();
+        renewal::find(&mut known, request, &shown, CERTIFICATE_DAYS).map_err(not_renewed)?;
+        let changed = Users::change(&self.folder, |users| {
+            let found = renewal::find(users, request, &shown, CERTIFICATE_DAYS);
+            let (user, login) = match found {
+                Ok(found) => found,
+                Err(reason) => return Ok(Err(not_renewed(reason))),
+            };
+            let failed = |error: &dyn std::fmt::Display| UsersError::Unusable(error.to_string());
+            let key = remote::certificate_key(&shown).map_err(|error| failed(&error))?;
+            login.key = Some(hex(&Sha256::digest(&key)));
+            let (certificate, until) = self.issue(user, key)?;
+            let der = remote::certificate_der(&certificate).map_err(|error| failed(&error))?;
+            login.certificate = hex(&Sha256::digest(&der));
+            login.until = until;
+            let (until, proof) = (until.to_string(), String::new());
+            let answer = RenewalAnswer { certificate, until, proof };
+            let keys = renewal::keys_of(&login.token);
+            info!(user, %from, "the certificate of a login was renewed");
+            Ok(Ok((user.to_owned(), answer.proven(&keys, request))))
+        });
+        match changed {
+            Ok((renewed, _)) => renewed,
+            Err(error) => {
+                warn!(%error, %from, "the certificate of a login cannot be renewed");
+                Err(failed())
+            }
+        }
+    }
+
+    /// A certificate for this key of a user, in PEM, and the end of its time.
+    fn issue(&self, user: &str, key: Vec<u8>) -> Result<(String, Timestamp), UsersError> {
+        let failed = |error: &dyn std::fmt::Display| UsersError::Unusable(error.to_string());
+        let files = AuthorityFiles::in_folder(self.folder.clone());
+        let authority = files.open().map_err(|error| failed(&error))?;
+        let now = Timestamp::now();
+        let certificate = authority
+            .issue(Subject::Client { name: user }, CERTIFICATE_DAYS, &ClientKey(key))
+            .map_err(|error| failed(&error))?;
+        let lifetime = jiff::SignedDuration::from_hours(24 * i64::from(CERTIFICATE_DAYS));
+        Ok((certificate, now + lifetime))
+    }
+
+    /// Records a call of `member` in the audit: its user, or why it was refused.
+    fn record(&self, member: &str, served: Result<&str, &Exception>, from: &Peer) {
         let Some(audit) = &self.audit else { return };
-        let line = AuditLine { from: from.to_string(), ..AuditLine::now(LOGIN) };
+        let (from_text, member) = (from.to_string(), member.to_owned());
+        let line = AuditLine { from: from_text, member, ..AuditLine::now(LOGIN) };
         audit.record(match served {
-            Ok(answer) => AuditLine { who: answer.user.clone(), ..line },
+            Ok(user) => AuditLine { who: user.to_owned(), ..line },
             Err(refused) => AuditLine {
                 who: from.anonymous().name.to_string(),
                 outcome: format!("refused: {}", refused.message()),
@@ -188,19 +276,15 @@ impl LoginService {
         if from_hex(&request.token).is_none_or(|hash| hash.len() != 32) {
             return Err(failed(&"the request has no hash of a token"));
         }
+        let (certificate, until) = self.issue(&user, key)?;
         let files = AuthorityFiles::in_folder(self.folder.clone());
-        let authority = files.open().map_err(|error| failed(&error))?;
-        let now = Timestamp::now();
-        let certificate = authority
-            .issue(Subject::Client { name: &user }, CERTIFICATE_DAYS, &ClientKey(key))
-            .map_err(|error| failed(&error))?;
-        let until = now + jiff::SignedDuration::from_hours(24 * i64::from(CERTIFICATE_DAYS));
         let ca = open::read_text(&files.certificate()).map_err(|error| failed(&error))?;
         let der = remote::certificate_der(&certificate).map_err(|error| failed(&error))?;
         let login = Login {
             token: request.token.clone(),
             certificate: hex(&Sha256::digest(&der)),
-            since: now,
+            key: None,
+            since: Timestamp::now(),
             until,
             from: from.to_owned(),
             is_browser: false,
@@ -227,6 +311,28 @@ impl rcgen::PublicKeyData for ClientKey {
 
     fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
         &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
+
+/// Why a request with a good proof has failed.
+fn failed() -> Exception {
+    let text = "this lab cannot issue a certificate now, and its log says why";
+    Exception::new("builtins.RuntimeError", text)
+}
+
+fn not_renewed(reason: NotRenewed) -> Exception {
+    match reason {
+        NotRenewed::UnknownLogin => Exception::new(
+            "builtins.PermissionError",
+            "this login is not known here, or was withdrawn: log in again, with a new code of the \
+             person who runs the lab (`ferrolab user rotate NAME` prints one)",
+        ),
+        NotRenewed::OtherCertificate => {
+            Exception::new("builtins.PermissionError", "this certificate is not that of the login")
+        }
+        NotRenewed::TooEarly => Exception::value_error(
+            "this login has a certificate that was issued within the last day",
+        ),
     }
 }
 

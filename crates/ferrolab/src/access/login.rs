@@ -25,17 +25,30 @@ const TOKEN_BYTES: usize = 16;
 pub(crate) enum LoginError {
     #[error("there is no nameserver of Ferrolab at {0}: {1}")]
     Connect(String, Box<Error>),
-    #[error("the lab at {0} refuses the login: {1}")]
+    #[error("the lab at {0} refuses: {1}")]
     Refused(String, String),
     #[error(
         "what answers at {0} is not the lab that the code is of: it does not know the code, or hands \
          out another authority; nothing was stored. Ask the lab's operator, and give them this text"
     )]
     FalseLab(String),
-    #[error("cannot make a key: {0}")]
+    #[error("cannot make or read a key: {0}")]
     Key(String),
     #[error(transparent)]
     File(#[from] FileError),
+}
+
+impl LoginError {
+    /// The failure of a request to the nameserver at `place`.
+    pub(super) fn of(place: &str, error: Error) -> Self {
+        match error {
+            Error::Remote(exception) => LoginError::Refused(place.to_owned(), exception.message()),
+            Error::Connect { source: ConnectError::Refused(reason), .. } => {
+                LoginError::Refused(place.to_owned(), reason)
+            }
+            error => LoginError::Connect(place.to_owned(), Box::new(error)),
+        }
+    }
 }
 
 /// Logs in at the nameserver `host`:`port` with a code, and stores the login.
@@ -67,13 +80,8 @@ pub(crate) async fn log_in(
     let request =
         LoginRequest::new(&keys, signing_request, hash).map_err(|error| failed(&error))?;
 
-    let answer = ask(host, port, request.to_value()).await.map_err(|error| match error {
-        Error::Remote(exception) => LoginError::Refused(place.clone(), exception.message()),
-        Error::Connect { source: ConnectError::Refused(reason), .. } => {
-            LoginError::Refused(place.clone(), reason)
-        }
-        error => LoginError::Connect(place.clone(), Box::new(error)),
-    })?;
+    let asked = ask((host, port), "login", request.to_value(), LOGIN_TIMEOUT).await;
+    let answer = asked.map_err(|error| LoginError::of(&place, error))?;
     let answer = LoginAnswer::from_value(&answer)
         .filter(|answer| answer.is_proven(&keys, &request))
         .filter(|answer| {
@@ -94,16 +102,21 @@ pub(crate) async fn log_in(
 
 /// Asks the nameserver, with TLS where it speaks that, without a look at its certificate: both ends
 /// prove themselves in the messages.
-async fn ask(host: &str, port: u16, request: Value) -> Result<Value, Error> {
+pub(super) async fn ask(
+    (host, port): (&str, u16),
+    method: &str,
+    request: Value,
+    timeout: Duration,
+) -> Result<Value, Error> {
     let location = Location::Tcp { host: host.to_owned(), port };
-    let has_tls = remote::speaks_tls(&location, LOGIN_TIMEOUT).await;
+    let has_tls = remote::speaks_tls(&location, timeout).await;
     let uri = Uri::Pyro { object: LOGIN_OBJECT.to_owned(), location };
-    let mut proxy = Proxy::from(uri).with_timeout(LOGIN_TIMEOUT);
+    let mut proxy = Proxy::from(uri).with_timeout(timeout);
     if has_tls {
         proxy = match ClientTls::unverified() {
             Ok(tls) => proxy.with_tls(tls),
             Err(_) => proxy,
         };
     }
-    proxy.call("login", vec![request], vec![]).await
+    proxy.call(method, vec![request], vec![]).await
 }

@@ -1,11 +1,12 @@
 //! Logins of this user in labs: a folder for each, in the configuration folder.
 //!
-//! | file in `logins/HOST` (mode 0600) | content |
+//! | file in `logins/HOST_PORT` (mode 0600) | content |
 //! |---|---|
 //! | `login.json` | host and port of the nameserver, user, the lab's name, end of the certificate |
 //! | `authority.pem` | the certificate of the lab's authority |
 //! | `certificate.pem`, `key.pem` | the user's certificate and private key |
 //! | `token` | the user's token |
+//! | `renewal` | nothing; its time is that of the last attempt to renew the certificate |
 //!
 //! The Python client reads them too (`python/ferrolab/client/logins.py`).
 
@@ -14,13 +15,16 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use remote::{CertificateFiles, ClientLogin, ClientTls};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
 use crate::paths::Paths;
 use crate::state_file;
+
+/// A certificate that ends so soon is warned of: seven days.
+const WARNED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A login of this user in a lab.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,8 +95,10 @@ impl StoredLogin {
         all
     }
 
-    /// The login in the lab of this host, by its name or by an address.
-    pub(crate) fn for_host(paths: &Paths, host: &str) -> Option<StoredLogin> {
+    /// The logins that may count at a server: that of the lab whose nameserver has this very
+    /// address; else those of all labs of the host, by its name or by an address. Several labs may
+    /// be on one host, and a daemon's port does not say of which it is.
+    pub(super) fn for_server(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
         let addresses = |host: &str| -> Vec<IpAddr> {
             let found = (bare(host), 0).to_socket_addrs().into_iter().flatten();
             found.map(|address| address.ip().to_canonical()).collect()
@@ -100,21 +106,72 @@ impl StoredLogin {
         let all = Self::all(paths);
         // Names are resolved only where there is a login at all.
         let here = if all.is_empty() { Vec::new() } else { addresses(host) };
-        all.into_iter().find(|login| {
+        let of_host = all.into_iter().filter(|login| {
             bare(&login.host).eq_ignore_ascii_case(bare(host))
                 || addresses(&login.host).iter().any(|address| here.contains(address))
+        });
+        let of_host: Vec<_> = of_host.collect();
+        let exact = of_host.iter().find(|login| login.port == port).cloned();
+        exact.map_or(of_host, |login| vec![login])
+    }
+
+    /// As clients show one of these logins: with TLS the first whose authority has certified the
+    /// server. A token goes to a server without TLS only where there is one login: it would be the
+    /// other lab's to read. `None` where no login can be used.
+    pub(crate) fn client(logins: &[StoredLogin]) -> Option<ClientLogin> {
+        let tls =
+            |login: &StoredLogin| ClientTls::with_identity(&login.authority(), &login.files()).ok();
+        let token = match logins {
+            [login] => login.token(),
+            _ => None,
+        };
+        ClientLogin::new(logins.iter().filter_map(tls), token)
+    }
+
+    /// Certificate and key.
+    pub(crate) fn files(&self) -> CertificateFiles {
+        CertificateFiles { certificate: self.certificate(), key: Some(self.key()), password: None }
+    }
+
+    /// Stores another certificate for the same key.
+    ///
+    /// # Errors
+    /// It is not for this key, or a file cannot be written; the one before stays.
+    pub(super) fn replace_certificate(
+        &self,
+        certificate: &str,
+        until: Timestamp,
+    ) -> Result<(), String> {
+        let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let new = self.folder.join("certificate.pem.new");
+        files::replace_private(&new, certificate.as_bytes()).map_err(|error| failed(&error))?;
+        let files = CertificateFiles { certificate: new.clone(), ..self.files() };
+        ClientTls::with_identity(&self.authority(), &files).map_err(|error| failed(&error))?;
+        let _ = fs::remove_file(new);
+        files::replace_private(&self.certificate(), certificate.as_bytes())
+            .map_err(|error| failed(&error))?;
+        let facts = StoredLogin { until, ..self.clone() };
+        let facts = serde_json::to_vec_pretty(&facts).unwrap_or_default();
+        let file = self.folder.join("login.json");
+        files::replace_private(&file, &facts).map_err(|error| failed(&error))
+    }
+
+    /// Warning of a certificate that ends within a week and could not be renewed.
+    pub(crate) fn soon_ends(&self) -> Option<String> {
+        let left = self.until.duration_since(Timestamp::now());
+        (left < WARNED).then(|| {
+            let StoredLogin { host, port, until, .. } = self;
+            let day = until.strftime("%Y-%m-%d");
+            format!(
+                "the certificate of your login at {host}:{port} ends on {day}, and could not be \
+                 renewed: `ferrolab login {host}:{port}` says why"
+            )
         })
     }
 
-    /// As clients show it; `None` where a file cannot be used.
-    pub(crate) fn client(&self) -> Option<ClientLogin> {
-        let files = CertificateFiles {
-            certificate: self.certificate(),
-            key: Some(self.key()),
-            password: None,
-        };
-        let tls = ClientTls::with_identity(&self.authority(), &files).ok()?;
-        Some(ClientLogin::new(tls, self.token()?))
+    /// The file whose time is that of the last attempt to renew.
+    pub(super) fn attempt_file(&self) -> PathBuf {
+        self.folder.join("renewal")
     }
 
     pub(crate) fn authority(&self) -> PathBuf {
@@ -134,7 +191,7 @@ impl StoredLogin {
     }
 
     /// The token.
-    fn token(&self) -> Option<String> {
+    pub(super) fn token(&self) -> Option<String> {
         let token = crate::open::read_text(&self.token_file()).ok()?;
         Some(token.trim().to_owned()).filter(|token| !token.is_empty())
     }

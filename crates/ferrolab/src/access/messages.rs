@@ -130,7 +130,7 @@ impl LoginAnswer {
     }
 }
 
-fn dict<const N: usize>(entries: [(&str, &String); N]) -> Value {
+pub(super) fn dict<const N: usize>(entries: [(&str, &String); N]) -> Value {
     let mut dict = Dict::with_capacity(N);
     for (name, text) in entries {
         dict.insert(name, text.as_str());
@@ -138,7 +138,7 @@ fn dict<const N: usize>(entries: [(&str, &String); N]) -> Value {
     Value::Dict(dict)
 }
 
-fn text(value: &Value, name: &str) -> Option<String> {
+pub(super) fn text(value: &Value, name: &str) -> Option<String> {
     let Value::Dict(dict) = value else { return None };
     let text = dict.get(name)?.as_str()?;
     (text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned())

@@ -189,8 +189,11 @@ impl TableState {
     /// operator can issue some without adding a user.
     fn judge_certificate(&self, shown: &ClientCertificate) -> Verdict {
         let fingerprint = hex(&Sha256::digest(shown.as_der()));
+        let key = shown.public_key().map(|key| hex(&Sha256::digest(key)));
         let name = shown.common_name().unwrap_or_default();
-        let is_withdrawn = |known: &WithdrawnCertificate| known.certificate == fingerprint;
+        let is_withdrawn = |known: &WithdrawnCertificate| {
+            known.certificate == fingerprint || known.key.is_some() && known.key == key
+        };
         if self.users.removed.contains_key(&name) || self.users.withdrawn.iter().any(is_withdrawn) {
             return Verdict::Refused(format!(
                 "the certificate of '{name}' was withdrawn: log in again, with a new code of the \

@@ -56,6 +56,9 @@ pub(crate) struct Users {
 pub(crate) struct WithdrawnCertificate {
     /// SHA-256 of the certificate, in hexadecimal digits.
     pub(crate) certificate: String,
+    /// SHA-256 of its public key; earlier certificates of a renewed login have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
     /// The end of the certificate's time.
     pub(crate) until: Timestamp,
 }
@@ -77,6 +80,9 @@ pub(crate) struct Login {
     pub(crate) token: String,
     /// SHA-256 of the certificate, in hexadecimal digits; a browser has none.
     pub(crate) certificate: String,
+    /// SHA-256 of its public key, once the certificate has been renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
     pub(crate) since: Timestamp,
     /// The end of the certificate's time.
     pub(crate) until: Timestamp,
@@ -241,6 +247,7 @@ impl Users {
         let with_certificate = logins.iter().filter(|login| !login.is_browser);
         self.withdrawn.extend(with_certificate.map(|login| WithdrawnCertificate {
             certificate: login.certificate.clone(),
+            key: login.key.clone(),
             until: login.until,
         }));
     }
@@ -306,6 +313,7 @@ pub(super) mod tests {
         Login {
             token: hex(remote::TokenHash::of(token.as_bytes()).bytes()),
             certificate: String::new(),
+            key: None,
             since: Timestamp::now(),
             until: Timestamp::now() + jiff::SignedDuration::from_hours(1),
             from: "10.0.0.3".to_owned(),

@@ -11,6 +11,8 @@
 //! step is done under the lock; a step that was interrupted is done again.
 
 mod names;
+#[cfg(test)]
+mod wrong_certificates;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -35,27 +35,49 @@ const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Arguments {
     /// The service's name, or its URI; LAB/NAME for one of another lab
     name: String,
-    /// Wait this many seconds for the lock (default: fail at once where another has it)
+    #[command(flatten)]
+    locked: LockedCommand,
+}
+
+/// Options of a command that runs while its caller has locks.
+#[derive(Debug, Args)]
+pub(super) struct LockedCommand {
+    /// Wait this many seconds for each lock (default: fail at once where another client has one)
     #[arg(long, value_name = "SECONDS")]
-    wait: Option<f64>,
+    pub(super) wait: Option<f64>,
     /// The name that others are shown (default: yours, from $USER or the host's user database)
     #[arg(long)]
     user: Option<String>,
     #[command(flatten)]
-    nameserver: NameserverArgument,
+    pub(super) nameserver: NameserverArgument,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
+}
+
+impl LockedCommand {
+    /// The wait for the locks.
+    ///
+    /// # Errors
+    /// It is no time.
+    pub(super) fn wait(&self) -> Result<Option<Duration>, Report> {
+        self.wait.map(seconds).transpose()
+    }
+
+    /// The name that others are shown.
+    pub(super) fn user(&self) -> String {
+        self.user.clone().unwrap_or_else(own_name)
+    }
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    let wait = arguments.wait.map(seconds).transpose()?;
+    let wait = arguments.locked.wait()?;
     labs::block_on(async {
-        let target = find::service(&paths, &arguments.name, &arguments.nameserver).await?;
-        let user = arguments.user.clone().unwrap_or_else(own_name);
+        let target = find::service(&paths, &arguments.name, &arguments.locked.nameserver).await?;
+        let user = arguments.locked.user();
         let mut held = Held::take(arguments, target, user, wait).await?;
-        let outcome = held.during(&arguments.command).await;
+        let outcome = held.during(&arguments.locked.command).await;
         match held.give_back().await {
             true => outcome,
             false => outcome.map(|_| ExitCode::FAILURE),

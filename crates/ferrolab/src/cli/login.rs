@@ -2,14 +2,19 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use miette::{IntoDiagnostic, miette};
+use jiff::Timestamp;
+use miette::{IntoDiagnostic, Report, miette};
 use serde_json::json;
 
 use super::output::print_json;
 use super::{Outcome, paths, runtime};
-use crate::access::{self, LoginCode, StoredLogin};
+use crate::access::{self, LoginCode, RENEWAL_DUE, StoredLogin};
+
+/// Time for the renewal of a certificate.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Log in to a lab with a code
 ///
@@ -17,6 +22,9 @@ use crate::access::{self, LoginCode, StoredLogin};
 /// and a token are made here; the lab issues a certificate for the key. All are stored in the
 /// configuration folder, for this user only. Ferrolab's own clients use them by themselves. For a
 /// stock client, the printed lines do.
+///
+/// The certificate lasts for 90 days. Ferrolab's clients renew it by themselves in its last 30
+/// days; so does this command without a code.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ferrolab login lab7.example K7Q2MXW4...\n  \
@@ -26,7 +34,7 @@ pub(super) struct Arguments {
     /// The lab's host, and its nameserver's port where that is not 9090
     #[arg(value_name = "HOST[:PORT]", value_parser = address)]
     at: (String, u16),
-    /// The code; without it, what is stored of an earlier login is printed
+    /// The code; without it, an earlier login is printed, and renewed where it ends within 30 days
     code: Option<String>,
     /// Print only the lines for the shell, for `eval`
     #[arg(long, conflicts_with = "json")]
@@ -67,12 +75,13 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         None => {
             let stored = StoredLogin::all(&paths);
             let found = stored.into_iter().find(|login| login.host == *host && login.port == *port);
-            found.ok_or_else(|| {
+            let found = found.ok_or_else(|| {
                 miette!(
                     help = "ask the lab's operator for a code: `ferrolab user add NAME` prints one",
                     "there is no login for {host}:{port} here"
                 )
-            })?
+            })?;
+            renewed(found)?
         }
     };
     if *json {
@@ -100,6 +109,22 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         println!("  proxy._pyroHandshake = open({:?}).read()", login.token_file());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The login, renewed in the last third of its certificate's time.
+fn renewed(mut login: StoredLogin) -> Result<StoredLogin, Report> {
+    if login.until.duration_since(Timestamp::now()) > RENEWAL_DUE {
+        return Ok(login);
+    }
+    let runtime = runtime()?;
+    match runtime.block_on(access::renew(&login, RENEWAL_TIMEOUT)) {
+        Ok(until) => login.until = until,
+        Err(error) => {
+            let until = login.until;
+            eprintln!("warning: the certificate (until {until:.0}) was not renewed: {error}");
+        }
+    }
+    Ok(login)
 }
 
 /// The lines by which Pyro5's settings take the login.

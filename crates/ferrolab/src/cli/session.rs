@@ -13,7 +13,6 @@ use supervisor::{Child, CommandSpec, Spawner};
 use tokio::io::AsyncWriteExt;
 
 use super::foreground::ForegroundCommand;
-use super::nslist::NameserverArgument;
 use super::session_holder::{HolderMessage, SessionAssignment};
 use super::{Outcome, lock, runtime};
 
@@ -48,29 +47,20 @@ pub(super) struct Run {
     /// Names or URIs of the services, in the order of their safe states
     #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
-    /// Wait this many seconds for all the locks (default: fail at once where another has one)
-    #[arg(long, value_name = "SECONDS")]
-    wait: Option<f64>,
     /// A name for the session: others are shown it with yours
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// The name that others are shown (default: yours, from $USER or the host's user database)
-    #[arg(long)]
-    user: Option<String>,
     #[command(flatten)]
-    nameserver: NameserverArgument,
-    /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "COMMAND")]
-    command: Vec<OsString>,
+    locked: lock::LockedCommand,
 }
 
 pub(super) fn run(command: &SessionCommand) -> Outcome {
     let SessionCommand::Run(arguments) = command;
-    arguments.wait.map(lock::seconds).transpose()?;
+    arguments.locked.wait()?;
     runtime()?.block_on(async {
         let mut holder = Holder::start(arguments).await?;
         let tokens = holder.wait_until_granted().await?;
-        let outcome = holder.during(&arguments.command, tokens).await;
+        let outcome = holder.during(&arguments.locked.command, tokens).await;
         match holder.end().await {
             true => outcome,
             false => outcome.map(|_| ExitCode::FAILURE),
@@ -86,15 +76,15 @@ struct Holder {
 
 impl Holder {
     async fn start(arguments: &Run) -> Result<Self, Report> {
-        let user = arguments.user.clone().unwrap_or_else(lock::own_name);
+        let user = arguments.locked.user();
         let assignment = SessionAssignment {
             services: arguments.services.clone(),
-            wait: arguments.wait,
+            wait: arguments.locked.wait,
             user: match &arguments.name {
                 Some(name) => format!("{user}: {name}"),
                 None => user,
             },
-            nameserver: arguments.nameserver.clone(),
+            nameserver: arguments.locked.nameserver.clone(),
         };
         let mut line = serde_json::to_vec(&assignment).into_diagnostic()?;
         line.push(b'\n');

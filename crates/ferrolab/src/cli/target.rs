@@ -7,7 +7,7 @@ use miette::{Report, miette};
 use remote::{ClientLogin, ClientTls, DAEMON_NAME, Error, Location, NameServer, Proxy, Uri};
 
 use super::paths;
-use crate::access::StoredLogin;
+use crate::access::{self, StoredLogin};
 use crate::authority::AuthorityFiles;
 use crate::labs::LabReader;
 use crate::paths::Paths;
@@ -138,8 +138,12 @@ pub(super) fn of_environment() -> Result<Option<ClientTls>, Report> {
 
 /// This user's login in the lab of a server; `None` where its files cannot be used.
 fn login_at(location: &Location) -> Option<ClientLogin> {
-    let Location::Tcp { host, .. } = location else { return None };
-    StoredLogin::for_host(&paths().ok()?, host)?.client()
+    let Location::Tcp { host, port } = location else { return None };
+    let logins = access::logins_for(&paths().ok()?, host, *port);
+    for warning in logins.iter().filter_map(StoredLogin::soon_ends) {
+        eprintln!("warning: {warning}");
+    }
+    StoredLogin::client(&logins)
 }
 
 fn authority(paths: &Paths) -> AuthorityFiles {

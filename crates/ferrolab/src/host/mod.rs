@@ -151,8 +151,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
             "the configuration's folder cannot be entered: relative paths in drivers begin at /");
     }
     let DaemonPart { daemon: config, services, nameservers, .. } = &part;
-    let settings = settings(config, &authority)?;
-    let certificate_expires = tls::expires(settings.tls.as_ref());
+    let (settings, port_tls) = settings(config, &authority)?;
     let (listener, changed_uris) = address::listen(config, &state_file).await?;
     let lock_state = lock_state::begin_life(config, &lock_files);
     let first_epoch = lock_state.first_epoch;
@@ -193,7 +192,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let (alarms, lost_alarms) = Alarms::start(services, alarms_file, &feed);
     let notes = changed_uris.into_iter().chain(lock_state.lost).chain(lost_alarms).collect();
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
-        .with_certificate_expiry(certificate_expires)
+        .with_certificate(tls::follow(port_tls))
         .with_call_log(call_log.clone())
         .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()))
         .with_audit(audit.clone())

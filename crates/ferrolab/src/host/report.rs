@@ -33,6 +33,7 @@ use crate::host::messages::Answered;
 use crate::host::poll::Polls;
 use crate::host::registrar::{RegistrationState, Report};
 use crate::log::call_log::CallLogFile;
+use crate::tls::CertificateStanding;
 
 /// Least time between two reports about locks.
 const BETWEEN_LOCKS: Duration = Duration::from_millis(100);
@@ -53,7 +54,7 @@ pub(super) struct Reporter {
     slow_call: Option<Duration>,
     call_log: Option<Arc<CallLogFile>>,
     audit: Option<Audit>,
-    certificate_expires: Option<String>,
+    certificate: watch::Receiver<CertificateStanding>,
     uri: Uri,
     /// The daemon object at the address where the listener really is.
     address: String,
@@ -97,7 +98,7 @@ impl Reporter {
             slow_call: config.slow_call,
             call_log: None,
             audit: None,
-            certificate_expires: None,
+            certificate: watch::channel(CertificateStanding::default()).1,
             uri: daemon.uri_for(&config.name, listener),
             address: local_address(listener),
             services: services
@@ -111,9 +112,12 @@ impl Reporter {
         }
     }
 
-    /// The same for a port with a certificate that expires then, RFC 3339.
-    pub(super) fn with_certificate_expiry(self, certificate_expires: Option<String>) -> Self {
-        Reporter { certificate_expires, ..self }
+    /// The same for a port with a certificate.
+    pub(super) fn with_certificate(
+        self,
+        certificate: watch::Receiver<CertificateStanding>,
+    ) -> Self {
+        Reporter { certificate, ..self }
     }
 
     /// The same, which reports the troubles of polls too.
@@ -252,10 +256,12 @@ impl Reporter {
         let alarms = self.alarms.as_ref().map(|alarms| alarms.borrow().clone());
         let alarms = alarms.unwrap_or_default();
         let call_log = self.call_log.as_ref().and_then(|call_log| call_log.trouble());
+        let certificate = self.certificate.borrow().clone();
         let warnings: Vec<String> = unreachable_warning(&self.uri, public)
             .into_iter()
             .chain(self.notes.iter().cloned())
             .chain(unregistered)
+            .chain(certificate.trouble)
             .chain(call_log)
             .chain(alarms.trouble)
             .chain(self.audit.as_ref().and_then(Audit::trouble))
@@ -275,7 +281,7 @@ impl Reporter {
             registered: registered.map(|(nameserver, _)| nameserver.clone()).collect(),
             answered: Some(answered.number),
             refused: answered.refused.clone(),
-            certificate_expires: self.certificate_expires.clone(),
+            certificate_expires: certificate.expires,
             unleased: registrations
                 .values()
                 .filter_map(|standing| standing.unleased.clone())

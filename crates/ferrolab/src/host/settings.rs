@@ -7,24 +7,25 @@ use remote::{DaemonConfig, Limits, StreamLimits};
 
 use crate::authority::AuthorityFiles;
 use crate::host::address::address_of;
-use crate::tls;
+use crate::tls::{self, PortTls};
 
 /// Memory for answers that clients have not read yet, as a number of answers of the largest size.
 const LARGEST_ANSWERS_IN_MEMORY: usize = 4;
 
-/// The daemon's settings as `remote` takes them.
+/// The daemon's settings as `remote` takes them, and TLS of its port.
 ///
 /// # Errors
 /// A certificate or key cannot be used; the text names the file.
 pub(super) fn settings(
     config: &lab_config::Daemon,
     authority: &AuthorityFiles,
-) -> Result<DaemonConfig, String> {
+) -> Result<(DaemonConfig, Option<PortTls>), String> {
     let hosts = [Some(&config.host), config.nathost.as_ref()].into_iter().flatten();
     let hosts: Vec<String> = hosts.filter_map(named_host).collect();
     let defaults = DaemonConfig::default();
     let limits = Limits::for_messages(config.max_message_size);
-    Ok(DaemonConfig {
+    let port_tls = tls::of_port(config.tls(), authority, &hosts)?;
+    let settings = DaemonConfig {
         name: config.name.clone(),
         server_type: match config.servertype {
             lab_config::ServerType::Thread => remote::ServerType::Thread,
@@ -47,9 +48,10 @@ pub(super) fn settings(
         request_memory: limits.memory.max(defaults.request_memory),
         limits,
         nat: config.nathost.as_ref().map(|host| (address_of(host), config.natport)),
-        tls: tls::of_port(config.tls(), authority, &hosts)?,
+        tls: port_tls.as_ref().map(PortTls::server),
         ..defaults
-    })
+    };
+    Ok((settings, port_tls))
 }
 
 fn answer_memory(limits: &Limits) -> usize {

@@ -4,15 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use lab_config::OtherLab;
 use remote::{
-    CertificateFiles, ClientLogin, ClientTls, ConnectError, Error, Location, NameServer, Proxy,
-    Serializer, Uri, Value,
+    ClientLogin, ClientTls, ConnectError, Error, Location, NameServer, Proxy, Serializer, Uri,
+    Value,
 };
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::data::to_json;
 use super::object::LAB_OBJECT;
-use crate::access::StoredLogin;
+use crate::access::{self, StoredLogin};
 use crate::host::address::address_of;
 use crate::host::feed::event::{SeriesRow, unix_seconds};
 use crate::log::sanitize;
@@ -47,20 +47,13 @@ impl LabReader {
     /// A certificate or key cannot be used; the text names the file.
     pub(crate) fn new(lab: &OtherLab, paths: &Paths) -> Result<Self, String> {
         let location = location(lab);
-        let login = match &location {
-            Location::Tcp { host, .. } => StoredLogin::for_host(paths, host),
-            _ => None,
+        let logins = match &location {
+            Location::Tcp { host, port } => access::logins_for(paths, host, *port),
+            _ => Vec::new(),
         };
-        let own = login.as_ref().map(|login| {
-            let files = CertificateFiles {
-                certificate: login.certificate(),
-                key: Some(login.key()),
-                password: None,
-            };
-            (login.authority(), files)
-        });
+        let own = logins.first().map(|login| (login.authority(), login.files()));
         let tls = tls::to_lab(lab, own)?;
-        let login = login.and_then(|login| login.client());
+        let login = StoredLogin::client(&logins);
         Ok(LabReader { location, tls, login })
     }
 

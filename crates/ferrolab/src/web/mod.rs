@@ -39,7 +39,7 @@ use std::sync::Arc;
 use lab_config::{Access, Host, Web};
 use serde::{Deserialize, Serialize};
 use supervisor::Lifeline;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
@@ -50,7 +50,7 @@ use crate::daemon_keys::DaemonKeys;
 use crate::host::address::listen_at;
 use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
 use crate::paths::Paths;
-use crate::tls;
+use crate::tls::{self, CertificateStanding};
 
 use guard::Guard;
 use https::Https;
@@ -153,28 +153,50 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
         streams: Arc::new(Semaphore::new(stream::STREAMS)),
         stopping: stopping.clone(),
     });
+    let certificate = tls::follow(port_tls.clone());
     let report = ChildReport {
         uri: Some(link(&config.host, port, port_tls.is_some())),
         address: Some(probe),
         warning: moved,
-        certificate_expires: tls::expires(port_tls.as_ref()),
+        certificate_expires: certificate.borrow().expires.clone(),
         // It reads messages.
         answered: Some(0),
         ..ChildReport::default()
     };
     lifeline.ready(report.to_json());
-    let obeying = obey(lifeline.clone(), Arc::clone(&shared), report);
+    let obeying = obey(lifeline.clone(), Arc::clone(&shared), report, certificate);
     let _orders = AbortOnDropHandle::new(tokio::spawn(obeying));
-    let https = port_tls.map(|tls| Https::new(tls, guard));
+    let https = port_tls.map(|tls| Https::new(tls.server(), guard));
     server::serve(listener, router::routes(shared), https, stopping).await;
     Ok(())
 }
 
-/// Obeys the supervisor's orders. Other rules of access count at once, also in open tabs, which
+/// Obeys the supervisor's orders, and reports changes of the certificate. Other rules of access count at once, also in open tabs, which
 /// load the lab anew. Logins and locks of browsers stay.
-async fn obey(lifeline: Lifeline, shared: Arc<Shared>, report: ChildReport) {
+async fn obey(
+    lifeline: Lifeline,
+    shared: Arc<Shared>,
+    mut report: ChildReport,
+    mut certificate: watch::Receiver<CertificateStanding>,
+) {
     let Some(mut messages) = lifeline.take_messages() else { return };
-    while let Some(message) = messages.recv().await {
+    let moved = report.warning.take();
+    loop {
+        let message = tokio::select! {
+            message = messages.recv() => match message {
+                Some(message) => Some(message),
+                None => return,
+            },
+            Ok(()) = certificate.changed() => None,
+        };
+        let CertificateStanding { expires, trouble } = certificate.borrow().clone();
+        let warnings: Vec<String> = moved.iter().cloned().chain(trouble).collect();
+        report.warning = (!warnings.is_empty()).then(|| warnings.join("; "));
+        report.certificate_expires = expires;
+        let Some(message) = message else {
+            lifeline.status(report.to_json());
+            continue;
+        };
         let number = message.get("number").and_then(serde_json::Value::as_u64).unwrap_or_default();
         match serde_json::from_value(message) {
             Ok(DaemonMessage { order: DaemonOrder::ChangeAccess { access, .. }, .. }) => {
@@ -184,7 +206,7 @@ async fn obey(lifeline: Lifeline, shared: Arc<Shared>, report: ChildReport) {
             Ok(DaemonMessage { .. }) => warn!("an order of the supervisor is for daemons"),
             Err(error) => warn!(%error, "an order of the supervisor is not understood"),
         }
-        let report = ChildReport { answered: Some(number), ..report.clone() };
+        report.answered = Some(number);
         lifeline.status(report.to_json());
     }
 }

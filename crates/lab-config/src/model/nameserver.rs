@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::etcd::Etcd;
 use super::process::Supervision;
 use super::seconds;
-use super::tls::{TlsKeys, TlsMode};
+use super::tls::{TlsKeys, TlsMode, tls_keys, tls_paths};
 use crate::address::Host;
 use crate::secret::Secret;
 
@@ -74,28 +74,13 @@ pub struct Nameserver {
 impl Nameserver {
     /// Its TLS settings.
     pub fn tls(&self) -> TlsKeys<'_> {
-        TlsKeys {
-            kind: "nameserver",
-            name: &self.name,
-            mode: self.ssl,
-            servercert: self.ssl_servercert.as_deref(),
-            serverkey: self.ssl_serverkey.as_deref(),
-            serverkeypasswd: self.ssl_serverkeypasswd.as_ref(),
-            requireclientcert: self.ssl_requireclientcert,
-            cacerts: self.ssl_cacerts.as_deref(),
-        }
+        tls_keys!(self, "nameserver", &self.name)
     }
 
     pub(super) fn certificate_paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let paths = [
-            &mut self.ssl_servercert,
-            &mut self.ssl_serverkey,
-            &mut self.ssl_cacerts,
-            &mut self.ssl_clientcert,
-            &mut self.ssl_clientkey,
-        ];
+        let of_client = [&mut self.ssl_clientcert, &mut self.ssl_clientkey];
         let of_etcd = self.etcd.iter_mut().flat_map(Etcd::certificate_paths);
-        paths.into_iter().filter_map(Option::as_mut).chain(of_etcd)
+        tls_paths!(self).chain(of_client.into_iter().flatten()).chain(of_etcd)
     }
 }
 

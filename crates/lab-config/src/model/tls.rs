@@ -72,3 +72,31 @@ pub struct TlsKeys<'a> {
     /// The certificates of clients, or of their authorities; absent for the lab's own authority.
     pub cacerts: Option<&'a Path>,
 }
+
+/// The [`TlsKeys`] of an entry, from its fields `ssl*`. Entries have no struct of these fields: serde
+/// refuses no unknown key where a struct is flattened.
+macro_rules! tls_keys {
+    ($entry:expr, $kind:literal, $name:expr) => {
+        TlsKeys {
+            kind: $kind,
+            name: $name,
+            mode: $entry.ssl,
+            servercert: $entry.ssl_servercert.as_deref(),
+            serverkey: $entry.ssl_serverkey.as_deref(),
+            serverkeypasswd: $entry.ssl_serverkeypasswd.as_ref(),
+            requireclientcert: $entry.ssl_requireclientcert,
+            cacerts: $entry.ssl_cacerts.as_deref(),
+        }
+    };
+}
+
+/// The paths in the fields `ssl*` of an entry.
+macro_rules! tls_paths {
+    ($entry:expr) => {
+        [&mut $entry.ssl_servercert, &mut $entry.ssl_serverkey, &mut $entry.ssl_cacerts]
+            .into_iter()
+            .filter_map(Option::as_mut)
+    };
+}
+
+pub(super) use {tls_keys, tls_paths};

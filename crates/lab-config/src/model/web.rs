@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::process::Supervision;
-use super::tls::{TlsKeys, TlsMode};
+use super::tls::{TlsKeys, TlsMode, tls_keys, tls_paths};
 use crate::address::Host;
 use crate::secret::Secret;
 
@@ -38,20 +38,10 @@ pub struct Web {
 impl Web {
     /// Its TLS settings.
     pub fn tls(&self) -> TlsKeys<'_> {
-        TlsKeys {
-            kind: "process",
-            name: "web",
-            mode: self.ssl,
-            servercert: self.ssl_servercert.as_deref(),
-            serverkey: self.ssl_serverkey.as_deref(),
-            serverkeypasswd: self.ssl_serverkeypasswd.as_ref(),
-            requireclientcert: self.ssl_requireclientcert,
-            cacerts: self.ssl_cacerts.as_deref(),
-        }
+        tls_keys!(self, "process", "web")
     }
 
     pub(super) fn certificate_paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let paths = [&mut self.ssl_servercert, &mut self.ssl_serverkey, &mut self.ssl_cacerts];
-        paths.into_iter().filter_map(Option::as_mut)
+        tls_paths!(self)
     }
 }

@@ -137,7 +137,7 @@ fn requests_agree() {
 
 #[test]
 fn answers_are_read() {
-    let constants = [VALUE, RAISED, STREAM, END, BEGUN, REFUSED, NO_INSTANCE].map(Some);
+    let constants = [VALUE, RAISED, STREAM, END, BEGUN, REFUSED, NO_INSTANCE, NOT_MADE].map(Some);
     let rows = table("answer");
     assert!(rows.iter().map(|row| row.1).eq(constants));
     for (name, number, fields) in rows {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -14,11 +15,12 @@ use crate::error::ConnectError;
 use crate::net;
 use crate::tls::ClientTls;
 
-/// A login in a lab. Cheap to clone.
+/// A login in a lab, or one of several in labs of one host. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientLogin {
-    tls: ClientTls,
-    token: String,
+    /// TLS of each login, which trusts its lab's authority and shows its certificate.
+    tls: Arc<[ClientTls]>,
+    token: Option<Arc<str>>,
 }
 
 /// A connection on which a login was shown.
@@ -29,31 +31,51 @@ pub(crate) enum LoginStream {
 }
 
 impl ClientLogin {
-    /// A login with a token, and with TLS that trusts the lab's authority and shows a certificate.
-    pub fn new(tls: ClientTls, token: String) -> Self {
-        ClientLogin { tls, token }
+    /// A login by TLS: the first of these whose authority has certified the server. The token is
+    /// for servers without TLS. `None` without any login.
+    pub fn new(tls: impl IntoIterator<Item = ClientTls>, token: Option<String>) -> Option<Self> {
+        let tls: Arc<[ClientTls]> = tls.into_iter().collect();
+        (!tls.is_empty()).then(|| ClientLogin { tls, token: token.map(Arc::from) })
     }
 
     /// Connects to the server at `host`: with TLS, or plainly where it has none.
     pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<LoginStream, ConnectError> {
-        let stream = net::connect_tcp(host, port).await?;
-        match self.tls.connect(net::bare_host(host), stream).await {
-            Ok(stream) => Ok(LoginStream::Tls(Box::new(stream))),
-            Err(error) if is_about_trust(&error) => Err(ConnectError::Tls(error)),
-            // It has answered with something else than TLS.
-            Err(_) => {
-                let stream = net::connect_tcp(host, port).await?;
-                let is_here = stream.peer_addr()?.ip().to_canonical().is_loopback();
-                Ok(LoginStream::Plain(stream, is_here.then(|| self.token.clone())))
+        let mut untrusted = None;
+        for tls in self.tls.iter() {
+            let stream = net::connect_tcp(host, port).await?;
+            match tls.connect(net::bare_host(host), stream).await {
+                Ok(stream) => return Ok(LoginStream::Tls(Box::new(stream))),
+                // It may be of the lab of the next login.
+                Err(error) if is_untrusted(&error) => {
+                    untrusted.get_or_insert(error);
+                }
+                Err(error) if is_alert(&error) => return Err(ConnectError::Tls(error)),
+                // It has answered with something else than TLS.
+                Err(_) => {
+                    let stream = net::connect_tcp(host, port).await?;
+                    let is_here = stream.peer_addr()?.ip().to_canonical().is_loopback();
+                    let token = self.token.as_deref().filter(|_| is_here);
+                    return Ok(LoginStream::Plain(stream, token.map(str::to_owned)));
+                }
             }
         }
+        let nothing = || io::Error::other("there is no login");
+        Err(ConnectError::Tls(untrusted.unwrap_or_else(nothing)))
     }
 }
 
-/// Whether a server that speaks TLS is not trusted, or does not trust this client.
-fn is_about_trust(error: &io::Error) -> bool {
-    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    matches!(error, Some(Error::InvalidCertificate(_) | Error::AlertReceived(_)))
+/// Whether the client does not trust a server that speaks TLS.
+fn is_untrusted(error: &io::Error) -> bool {
+    matches!(tls_error(error), Some(Error::InvalidCertificate(_)))
+}
+
+/// Whether a server that speaks TLS refuses the client.
+fn is_alert(error: &io::Error) -> bool {
+    matches!(tls_error(error), Some(Error::AlertReceived(_)))
+}
+
+fn tls_error(error: &io::Error) -> Option<&Error> {
+    error.get_ref().and_then(|inner| inner.downcast_ref())
 }
 
 impl fmt::Debug for ClientLogin {

@@ -1,5 +1,8 @@
 //! Entries of a batch, carried out one by one by the daemon instead of by the object: between two
 //! of them the lock may change hands, or the client lose its rights.
+//!
+//! As in Pyro5, the exception of a method stands in the place of its entry. A method that does not
+//! exist, an instance that cannot be made and a process that ends are exceptions of the request.
 
 use std::sync::Arc;
 
@@ -28,11 +31,7 @@ impl<'a> BatchEntries<'a> {
         BatchEntries { id, object, session, instance: None, annotations: Annotations::new() }
     }
 
-    /// The instance for an entry.
-    ///
-    /// # Errors
-    /// It cannot be made: as for a single call, there is no batch then.
-    pub(crate) fn instance(&mut self, context: &Context) -> Result<Arc<dyn Object>, Exception> {
+    fn instance(&mut self, context: &Context) -> Result<Arc<dyn Object>, Exception> {
         // One that is there, or none.
         if context.no_instance.is_some() {
             return Ok(Arc::clone(self.object));
@@ -47,13 +46,19 @@ impl<'a> BatchEntries<'a> {
         Ok(instance)
     }
 
-    /// Carries out one entry.
+    /// Carries out one entry; its exception is in the inner result.
+    ///
+    /// # Errors
+    /// The exception is the request's.
     pub(crate) async fn call(
         &mut self,
-        instance: &Arc<dyn Object>,
         call: MethodCall,
         context: Context,
-    ) -> Result<Value, Exception> {
+    ) -> Result<Result<Value, Exception>, Exception> {
+        if !self.object.has_method(&call.method)? {
+            return Err(Operation::Call(call).unexposed());
+        }
+        let instance = &self.instance(&context)?;
         let method = call.method.clone();
         let request = Request { operation: Operation::Call(call), context };
         let name = CallName { object: self.id, member: &method };
@@ -64,7 +69,10 @@ impl<'a> BatchEntries<'a> {
                 self.annotations.push((key, data));
             }
         }
-        batch::entry(&method, result)
+        if result.is_err() && instance.is_lost() {
+            return result.map(|_| Ok(Value::None));
+        }
+        Ok(batch::entry(&method, result))
     }
 
     /// The answer to the batch.

@@ -199,6 +199,7 @@ pub struct Caller<'a> {
 pub struct Exposed<T> {
     object: Arc<T>,
     card: OnceLock<Arc<Card>>,
+    metadata: OnceLock<Metadata>,
 }
 
 impl<T> Exposed<T> {
@@ -209,7 +210,7 @@ impl<T> Exposed<T> {
 
     /// Serves `object`, which the caller may share.
     pub fn shared(object: Arc<T>) -> Self {
-        Exposed { object, card: OnceLock::new() }
+        Exposed { object, card: OnceLock::new(), metadata: OnceLock::new() }
     }
 }
 
@@ -222,6 +223,11 @@ impl<T> fmt::Debug for Exposed<T> {
 impl<T: Expose> Object for Exposed<T> {
     fn metadata(&self) -> Result<Metadata, crate::Exception> {
         Ok(T::metadata())
+    }
+
+    fn has_method(&self, method: &str) -> Result<bool, crate::Exception> {
+        let metadata = self.metadata.get_or_init(T::metadata);
+        Ok(metadata.methods.iter().any(|known| known == method))
     }
 
     fn card(&self) -> Option<Arc<Card>> {

@@ -72,6 +72,14 @@ pub trait Object: Send + Sync + 'static {
     /// The reason why this object cannot be used now; the handshake is then refused with its text.
     fn metadata(&self) -> Result<Metadata, Exception>;
 
+    /// Whether it has a method of this name that a proxy may call.
+    ///
+    /// # Errors
+    /// As [`metadata`](Self::metadata).
+    fn has_method(&self, method: &str) -> Result<bool, Exception> {
+        Ok(self.metadata()?.methods.iter().any(|known| known == method))
+    }
+
     /// The typed description of the members, for clients that ask for it.
     fn card(&self) -> Option<Arc<Card>> {
         None
@@ -91,6 +99,12 @@ pub trait Object: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether the object for one batch cannot carry out its last entry or a further one: its
+    /// instance could not be made, or its process has ended.
+    fn is_lost(&self) -> bool {
+        false
+    }
+
     /// Whether `method` breaks locks, or aborts calls. That must be possible when everything else
     /// hangs: it waits for no call, and a daemon lets in some further connections for it.
     fn breaks_locks(&self, _method: &str) -> bool {
@@ -107,6 +121,12 @@ pub trait Object: Send + Sync + 'static {
     /// Whether the object itself checks the rights of its callers, because its methods are about
     /// other objects. For all others the daemon asks the rules of access.
     fn checks_access(&self) -> bool {
+        false
+    }
+
+    /// Whether it serves clients also without the certificate that the port requires: it is where
+    /// they get one. Such a client reaches nothing else. Counts for internal objects only.
+    fn serves_uncertified(&self) -> bool {
         false
     }
 
@@ -184,6 +204,14 @@ macro_rules! pass_on_to_object {
             self.object.metadata()
         }
 
+        fn has_method(&self, method: &str) -> Result<bool, wire::exception::Exception> {
+            self.object.has_method(method)
+        }
+
+        fn is_lost(&self) -> bool {
+            self.object.is_lost()
+        }
+
         fn breaks_locks(&self, method: &str) -> bool {
             self.object.breaks_locks(method)
         }
@@ -194,6 +222,10 @@ macro_rules! pass_on_to_object {
 
         fn checks_access(&self) -> bool {
             self.object.checks_access()
+        }
+
+        fn serves_uncertified(&self) -> bool {
+            self.object.serves_uncertified()
         }
 
         fn reports_begin(&self) -> bool {

@@ -114,6 +114,12 @@ impl Certificate {
         self.0.tbs_certificate.subject_public_key_info.to_der().ok()
     }
 
+    /// The bits of its public key.
+    pub(super) fn key_bits(&self) -> Option<Vec<u8>> {
+        let key = &self.0.tbs_certificate.subject_public_key_info.subject_public_key;
+        key.as_bytes().map(<[u8]>::to_vec)
+    }
+
     /// Whether `signature` is this certificate's under `message`. Each kind of signature has one
     /// algorithm for each kind of key; those of other keys say no.
     pub(super) fn has_signed(

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, Error, RootCertStore};
 use wire::uri::Location;
 
+use super::file_backed::FileBacked;
 use super::verify::{AnyServer, Verifier};
 use super::{CertificateFiles, TLS_ALERT, TLS_HANDSHAKE, TlsError, files};
 use crate::net;
@@ -24,10 +25,16 @@ use crate::net;
 /// First byte of the version in every TLS record.
 const MAJOR_VERSION: u8 = 3;
 
+/// Least time between two looks whether a client's files have changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// TLS settings of a client: the servers that it trusts, and its own certificate. Cheap to clone.
+///
+/// Changed files are taken up before a connection: a server may have a new certificate that is
+/// trusted by its file, and a client's own may have been renewed.
 #[derive(Clone)]
 pub struct ClientTls {
-    connector: TlsConnector,
+    files: Arc<FileBacked<TlsConnector>>,
 }
 
 impl ClientTls {
@@ -38,7 +45,7 @@ impl ClientTls {
     /// # Errors
     /// A file cannot be used; the error names it.
     pub fn trusting(cacerts: &Path) -> Result<Self, TlsError> {
-        Self::with(files::read_accepted(cacerts)?, None)
+        Self::load(cacerts, None)
     }
 
     /// As [`ClientTls::trusting`], with a client certificate for servers that request one.
@@ -46,7 +53,7 @@ impl ClientTls {
     /// # Errors
     /// A file cannot be used; the error names it.
     pub fn with_identity(cacerts: &Path, identity: &CertificateFiles) -> Result<Self, TlsError> {
-        Self::with(files::read_accepted(cacerts)?, Some(identity))
+        Self::load(cacerts, Some(identity))
     }
 
     /// As [`ClientTls::trusting`], with a client certificate if there is one.
@@ -54,7 +61,9 @@ impl ClientTls {
     /// # Errors
     /// A file cannot be used; the error names it.
     pub fn load(cacerts: &Path, identity: Option<&CertificateFiles>) -> Result<Self, TlsError> {
-        Self::with(files::read_accepted(cacerts)?, identity)
+        let path = cacerts.to_path_buf();
+        let trusted = move || files::read_accepted(&path);
+        Self::with(vec![cacerts.to_path_buf()], trusted, identity)
     }
 
     /// Trusts the certificates `trusted`, in DER: those of the operating system, for example.
@@ -65,21 +74,30 @@ impl ClientTls {
         trusted: impl IntoIterator<Item = Vec<u8>>,
         identity: Option<&CertificateFiles>,
     ) -> Result<Self, TlsError> {
-        Self::with(trusted.into_iter().map(CertificateDer::from).collect(), identity)
+        let trusted: Vec<_> = trusted.into_iter().map(CertificateDer::from).collect();
+        Self::with(Vec::new(), move || Ok(trusted.clone()), identity)
     }
 
     /// The same for connections that are not Pyro's.
     pub fn connector(&self) -> TlsConnector {
-        self.connector.clone()
+        TlsConnector::clone(&self.files.current())
     }
 
+    /// `paths` are those that `trusted` reads.
     fn with(
-        trusted: Vec<CertificateDer<'static>>,
+        paths: Vec<PathBuf>,
+        trusted: impl Fn() -> Result<Vec<CertificateDer<'static>>, TlsError> + Send + Sync + 'static,
         identity: Option<&CertificateFiles>,
     ) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(Verifier::new(trusted, Arc::clone(&provider)));
-        Self::with_verifier(verifier, provider, identity)
+        let identity = identity.cloned();
+        let own = identity.iter().flat_map(|own| [Some(&own.certificate), own.key.as_ref()]);
+        let watched = own.flatten().chain(&paths).cloned().collect();
+        let read = move || {
+            let provider = Arc::new(ring::default_provider());
+            let verifier = Arc::new(Verifier::new(trusted()?, Arc::clone(&provider)));
+            connector(verifier, provider, identity.as_ref())
+        };
+        Ok(ClientTls { files: Arc::new(FileBacked::open(watched, read)?) })
     }
 
     /// Accepts every server. Only for messages that prove themselves who has sent them, and have no
@@ -89,28 +107,9 @@ impl ClientTls {
     /// rustls refuses its own defaults.
     pub fn unverified() -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let verifier = Arc::new(AnyServer::new(Arc::clone(&provider)));
-        Self::with_verifier(verifier, provider, None)
-    }
-
-    fn with_verifier(
-        verifier: Arc<dyn ServerCertVerifier>,
-        provider: Arc<CryptoProvider>,
-        identity: Option<&CertificateFiles>,
-    ) -> Result<Self, TlsError> {
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unusable(error.to_string()))?
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let certified = files::read_identity(identity, &provider)?;
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
-            }
-        };
-        Ok(ClientTls { connector: TlsConnector::from(Arc::new(config)) })
+        let verifier: Arc<AnyServer> = Arc::new(AnyServer::new(Arc::clone(&provider)));
+        let read = move || connector(Arc::clone(&verifier) as _, Arc::clone(&provider), None);
+        Ok(ClientTls { files: Arc::new(FileBacked::open(Vec::new(), read)?) })
     }
 
     /// Does the TLS handshake with the server at `host`.
@@ -121,8 +120,32 @@ impl ClientTls {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        self.connector.connect(name, stream).await.map_err(explain)
+        if self.files.is_due(LOOK_INTERVAL) {
+            let files = Arc::clone(&self.files);
+            let _ = tokio::task::spawn_blocking(move || files.look()).await;
+        }
+        self.files.current().connect(name, stream).await.map_err(explain)
     }
+}
+
+fn connector(
+    verifier: Arc<dyn ServerCertVerifier>,
+    provider: Arc<CryptoProvider>,
+    identity: Option<&CertificateFiles>,
+) -> Result<TlsConnector, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Unusable(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let certified = files::read_identity(identity, &provider)?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
+    };
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// The error in words where the server has answered with something that is not TLS.

@@ -26,6 +26,11 @@ impl ClientCertificate {
         ClientCertificate { der: CertificateDer::from(der) }
     }
 
+    /// The bits of its public key.
+    pub fn public_key(&self) -> Option<Vec<u8>> {
+        Certificate::read(&self.der)?.key_bits()
+    }
+
     /// The certificate in DER.
     pub fn as_der(&self) -> &[u8] {
         &self.der
@@ -49,7 +54,11 @@ impl ClientCertificate {
         let why = match (&error, &validity) {
             (Error::InvalidCertificate(error), Some(validity)) => match error {
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    Some(format!("has expired on {}: get a new one", validity.not_after))
+                    Some(format!(
+                        "has expired on {}: get a new one (`ferrolab login HOST` renews that of a \
+                         login)",
+                        validity.not_after
+                    ))
                 }
                 CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                     Some(format!(

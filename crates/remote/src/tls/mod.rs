@@ -5,11 +5,14 @@
 //! | in the file of accepted ones | always: laboratories have self-signed ones |
 //! | X.509 version 3 | if an accepted certificate that may issue others has issued it |
 //! | X.509 version 1 (OpenSSL without extensions) | the same, without intermediate ones |
+//!
+//! Changed files are taken up while a daemon or a client runs.
 
 mod certificate;
 mod client;
 mod client_certificate;
 mod facts;
+mod file_backed;
 mod files;
 mod server;
 mod signing_request;
@@ -22,7 +25,7 @@ pub use client::{ClientTls, speaks_tls};
 pub use client_certificate::ClientCertificate;
 pub use facts::{CertificateFacts, read_certificate};
 pub use server::{AcceptedClients, ServerTls};
-pub use signing_request::{certificate_der, read_signing_request};
+pub use signing_request::{certificate_der, certificate_key, read_signing_request};
 
 /// Certificate with its private key, in PEM files.
 #[derive(Clone, Default, PartialEq, Eq)]

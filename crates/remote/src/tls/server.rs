@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::certificate::Certificate;
 use super::client_certificate::{ClientCertificate, Verdict};
+use super::file_backed::FileBacked;
 use super::verify::{CertificateRequest, Verifier};
 use super::{CertificateFiles, TLS_HANDSHAKE, TlsError, files};
 
@@ -33,11 +34,16 @@ pub enum AcceptedClients<'a> {
 /// TLS settings of a daemon: its certificate, and the clients that it accepts. Cheap to clone.
 #[derive(Clone)]
 pub struct ServerTls {
+    files: Arc<FileBacked<Loaded>>,
+    requires_certificate: bool,
+    accepts_plain: bool,
+}
+
+/// The settings as the files have them.
+struct Loaded {
     acceptor: TlsAcceptor,
     /// Verifier of clients' certificates; `None` where none is requested.
     verifier: Option<Arc<Verifier>>,
-    requires_certificate: bool,
-    accepts_plain: bool,
     expires: Option<SystemTime>,
 }
 
@@ -63,40 +69,28 @@ impl ServerTls {
         files: &CertificateFiles,
         clients: AcceptedClients<'_>,
     ) -> Result<Self, TlsError> {
-        let provider = Arc::new(ring::default_provider());
-        let certified = files::read_identity(files, &provider)?;
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Unusable(error.to_string()))?;
-        let (paths, requires_certificate) = match clients {
+        let (accepted, requires_certificate) = match clients {
             AcceptedClients::All => (None, false),
-            AcceptedClients::Named(paths) => (Some(paths), false),
-            AcceptedClients::Certified(paths) => (Some(paths), true),
+            AcceptedClients::Named(paths) => (Some(paths.to_vec()), false),
+            AcceptedClients::Certified(paths) => (Some(paths.to_vec()), true),
         };
-        let (builder, verifier) = match paths {
-            None => (builder.with_no_client_auth(), None),
-            Some(paths) => {
-                // Only the certificate itself: its authority's clients are no clients of ours.
-                let mut accepted: Vec<CertificateDer<'static>> =
-                    certified.cert.first().cloned().into_iter().collect();
-                for path in paths {
-                    accepted.extend(files::read_accepted(path)?);
-                }
-                let verifier = Arc::new(Verifier::new(accepted, Arc::clone(&provider)));
-                let request = CertificateRequest::new(provider);
-                (builder.with_client_cert_verifier(Arc::new(request)), Some(verifier))
-            }
-        };
-        let chain = certified.cert.iter().filter_map(Certificate::read);
-        let expires = chain.map(|certificate| certificate.expires()).min();
-        let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        Ok(ServerTls {
-            acceptor: TlsAcceptor::from(Arc::new(config)),
-            verifier,
-            requires_certificate,
-            accepts_plain: false,
-            expires,
-        })
+        let own = [Some(&files.certificate), files.key.as_ref()].into_iter().flatten();
+        let watched = own.chain(accepted.iter().flatten()).cloned().collect();
+        let files = files.clone();
+        let read = move || read_files(&files, accepted.as_deref());
+        let files = Arc::new(FileBacked::open(watched, read)?);
+        Ok(ServerTls { files, requires_certificate, accepts_plain: false })
+    }
+
+    /// Looks at the files, and takes changed ones up: for connections from now on. Where they
+    /// cannot be used, those before stay in force ([`trouble`](Self::trouble)). Blocks.
+    pub fn look_at_files(&self) {
+        self.files.look();
+    }
+
+    /// Why changed files are not in force; the text names one.
+    pub fn trouble(&self) -> Option<String> {
+        self.files.trouble()
     }
 
     /// The same, for a port that also accepts clients without TLS.
@@ -107,7 +101,7 @@ impl ServerTls {
 
     /// When the daemon's certificate, or one that it depends on, expires.
     pub fn expires(&self) -> Option<SystemTime> {
-        self.expires
+        self.files.current().expires
     }
 
     /// Whether clients without TLS are accepted too.
@@ -151,8 +145,9 @@ impl ServerTls {
         &self,
         stream: S,
     ) -> io::Result<(TlsStream<S>, Verdict)> {
-        let stream = self.acceptor.accept(stream).await?;
-        let Some(verifier) = &self.verifier else { return Ok((stream, Ok(None))) };
+        let loaded = self.files.current();
+        let stream = loaded.acceptor.accept(stream).await?;
+        let Some(verifier) = &loaded.verifier else { return Ok((stream, Ok(None))) };
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let verdict = match shown.split_first() {
             None if self.requires_certificate => Err("this daemon wants a client certificate: in \
@@ -167,6 +162,33 @@ impl ServerTls {
         };
         Ok((stream, verdict))
     }
+}
+
+/// Reads the daemon's certificate, and those that are `accepted` of clients.
+fn read_files(files: &CertificateFiles, accepted: Option<&[PathBuf]>) -> Result<Loaded, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let certified = files::read_identity(files, &provider)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Unusable(error.to_string()))?;
+    let (builder, verifier) = match accepted {
+        None => (builder.with_no_client_auth(), None),
+        Some(paths) => {
+            // Only the certificate itself: its authority's clients are no clients of ours.
+            let mut accepted: Vec<CertificateDer<'static>> =
+                certified.cert.first().cloned().into_iter().collect();
+            for path in paths {
+                accepted.extend(files::read_accepted(path)?);
+            }
+            let verifier = Arc::new(Verifier::new(accepted, Arc::clone(&provider)));
+            let request = CertificateRequest::new(provider);
+            (builder.with_client_cert_verifier(Arc::new(request)), Some(verifier))
+        }
+    };
+    let chain = certified.cert.iter().filter_map(Certificate::read);
+    let expires = chain.map(|certificate| certificate.expires()).min();
+    let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    Ok(Loaded { acceptor: TlsAcceptor::from(Arc::new(config)), verifier, expires })
 }
 
 impl fmt::Debug for ServerTls {

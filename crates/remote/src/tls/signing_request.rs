@@ -8,7 +8,7 @@ use x509_cert::der::{Decode, Encode};
 use x509_cert::request::CertReq;
 
 use super::TlsError;
-use super::certificate::is;
+use super::certificate::{Certificate, is};
 
 /// Bytes of an uncompressed point on the curve P-256.
 const P256_POINT_BYTES: usize = 65;
@@ -41,6 +41,17 @@ pub fn read_signing_request(pem: &str) -> Result<Vec<u8>, TlsError> {
         })
         .any(|algorithm| algorithm.verify_signature(point, &message, signature).is_ok());
     if is_signed { Ok(point.to_vec()) } else { Err(unusable("its signature is wrong")) }
+}
+
+/// The public key of a client's certificate in DER: a point on the curve P-256.
+///
+/// # Errors
+/// It is no certificate, or has another kind of key.
+pub fn certificate_key(der: &[u8]) -> Result<Vec<u8>, TlsError> {
+    let certificate = Certificate::read(&CertificateDer::from(der));
+    let key = certificate.and_then(|certificate| certificate.key_bits());
+    let point = key.filter(|key| key.len() == P256_POINT_BYTES);
+    point.ok_or_else(|| TlsError::Unusable("its key is not of the curve P-256".to_owned()))
 }
 
 /// The first certificate of a text in PEM, in DER.

@@ -14,7 +14,7 @@ use crate::cli::{Outcome, paths};
 ///
 /// The lab's authority is made if the lab has none yet. The certificate has this host's names and
 /// addresses, those that it had before, and those that are given. Nameservers and daemons with
-/// `ssl` and without `ssl_servercert` show it from their next start on.
+/// `ssl` and without `ssl_servercert` show it within a few seconds.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  ferrolab cert host\n  ferrolab cert host lab.example.edu 10.0.0.7"

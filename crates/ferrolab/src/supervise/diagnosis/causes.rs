@@ -13,7 +13,12 @@ const CAUSES: &[(&[&str], &str)] = &[
     (
         &["its TLS certificate"],
         "renew the file of `ssl_servercert`, or leave that key out for a certificate of the lab's \
-         own authority; the next start takes it up",
+         own authority and `ferrolab reload`; a new file is taken up by itself",
+    ),
+    (
+        &["its new TLS certificate"],
+        "replace that file, and the one with its key, by a certificate and key that belong together; \
+         they are taken up by themselves",
     ),
     (
         &["does not move since"],

@@ -20,7 +20,7 @@ use crate::admission::limits::READERS;
 use crate::admission::slots::NoSlot;
 use crate::config;
 use crate::daemon::Shared;
-use crate::daemon::accept::identify::{self, Arrival, KnownClient};
+use crate::daemon::accept::identify::{self, Arrival, EntranceRefusal, KnownClient};
 use crate::daemon::call::{daemon_object, decode};
 use crate::daemon::locks::methods::{ABORT, RELEASE};
 use crate::daemon::session::connection::Connection;
@@ -66,7 +66,13 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let let_in = match (request, arrival.entrance.refusal.take()) {
         (Err(reason), _) => Err(reason),
-        (Ok(_), Some(reason)) => {
+        (Ok(request), Some(EntranceRefusal::Certificate(reason)))
+            if serves_uncertified(shared, &request.object) =>
+        {
+            let let_in = let_in(shared, &hello, request, &arrival).await;
+            let_in.map(|let_in| LetIn { access: let_in.access.of_uncertified(reason), ..let_in })
+        }
+        (Ok(_), Some(EntranceRefusal::Plain(reason) | EntranceRefusal::Certificate(reason))) => {
             shared.access.tell_refused_client(&arrival.peer, || reason.clone());
             Err(reason)
         }
@@ -93,6 +99,12 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     debug!(daemon = %shared.config.name, session = session.id, peer = %session.peer,
         identity = %session.identity(), object = %session.object, "connected");
     Ok(Some(client))
+}
+
+/// Whether a client without the certificate that it must show may call an object.
+fn serves_uncertified(shared: &Shared, object: &str) -> bool {
+    let found = shared.registry.get(object);
+    found.is_some_and(|object| object.is_internal() && object.serves_uncertified())
 }
 
 /// A client with its session, and the answer that it gets.

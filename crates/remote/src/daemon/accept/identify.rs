@@ -33,10 +33,19 @@ pub(super) struct Entrance {
     pub(super) is_encrypted: bool,
     /// The client's certificate, verified.
     pub(super) certificate: Option<ClientCertificate>,
-    /// Why the client is refused whatever it asks for, in words for it.
-    pub(super) refusal: Option<String>,
+    /// Why the client is refused, in words for it.
+    pub(super) refusal: Option<EntranceRefusal>,
     /// The id of the user whose process is at the other end of a Unix socket.
     pub(super) unix_user: Option<u32>,
+}
+
+/// Why a client is refused before its handshake is read, in words for it.
+#[derive(Clone, Debug)]
+pub(super) enum EntranceRefusal {
+    /// It has no TLS, and must have it.
+    Plain(String),
+    /// It has not shown the certificate that it must show. Where it gets one, it is served.
+    Certificate(String),
 }
 
 /// A client whose identity is settled.

@@ -17,7 +17,7 @@ use tracing::{debug, info};
 use crate::admission::HandshakeSlot;
 use crate::daemon::Shared;
 use crate::daemon::accept::handshake;
-use crate::daemon::accept::identify::{Arrival, Entrance};
+use crate::daemon::accept::identify::{Arrival, Entrance, EntranceRefusal};
 use crate::daemon::session::{self, connection::Connection};
 use crate::net::{AcceptedStream, ClientStream};
 use crate::session::Peer;
@@ -63,7 +63,7 @@ async fn serve_by_first_byte<S: AcceptedStream>(
         Some(Ok(Some(TLS_HANDSHAKE))) => serve_tls(shared, stream, pending, stop).await,
         Some(Ok(Some(_))) => {
             let refusal = (!tls.accepts_plain()).then(|| tls.plain_refusal(&shared.config.name));
-            pending.entrance.refusal = refusal;
+            pending.entrance.refusal = refusal.map(EntranceRefusal::Plain);
             admit(Arc::clone(&shared), stream, pending, stop).await;
         }
         // It is gone, late, or was evicted.
@@ -84,7 +84,9 @@ async fn serve_tls<S: AcceptedStream>(
             pending.entrance.is_encrypted = true;
             match verdict {
                 Ok(certificate) => pending.entrance.certificate = certificate,
-                Err(refusal) => pending.entrance.refusal = Some(refusal),
+                Err(refusal) => {
+                    pending.entrance.refusal = Some(EntranceRefusal::Certificate(refusal));
+                }
             }
             admit(Arc::clone(&shared), stream, pending, stop).await;
         }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use wire::exception::Exception;
 
 use crate::access::AccessKind;
-use crate::batch::{Results, refuse_rest};
+use crate::batch::refuse_rest;
 use crate::daemon::Shared;
-use crate::daemon::batch_entries::BatchEntries;
 use crate::daemon::catch_panic::{self, CallName};
+use crate::daemon::locks::lock_gate::GatedObject;
 use crate::daemon::locks::methods;
 use crate::object::{Answer, CallResult, Context, MethodCall, Object, Operation, Request};
 use crate::session::Session;
@@ -43,43 +43,19 @@ pub(super) fn check_early(
 
 /// Begins a batch of a client that has logged in, on an object without a lock: it ends when the
 /// client loses its rights. Each entry is checked when it runs.
-pub(super) fn begin_batch_of_user(
+fn begin_batch_of_user(
     shared: &Arc<Shared>,
     id: &str,
     object: &Arc<dyn Object>,
     session: &Arc<Session>,
-    calls: Vec<MethodCall>,
-    context: Context,
+    (calls, context): (Vec<MethodCall>, Context),
 ) -> Answer {
     let (shared, session) = (Arc::clone(shared), Arc::clone(session));
     let (id, object) = (id.to_owned(), Arc::clone(object));
     Answer::Pending(Box::pin(async move {
-        let check = |method: &str| -> Result<(), Exception> {
-            let asked = (method, AccessKind::Call);
-            shared.access.check(&session, &id, asked, || false).map(drop)
-        };
-        let mut results = Results::default();
-        let mut entries = BatchEntries::new(&id, &object, &session);
-        // As Pyro5, which looks a member up before it calls it: an unknown one ends all of it.
-        let members = object.metadata()?;
-        for call in calls {
-            let result = match check(&call.method) {
-                // Without a call there is no instance to be made.
-                Err(refused) if results.is_empty() => return Err(refused),
-                Err(refused) => Err(refused),
-                Ok(()) if !members.methods.contains(&call.method) => {
-                    return Err(Operation::Call(call).unexposed());
-                }
-                Ok(()) => {
-                    let instance = entries.instance(&context)?;
-                    entries.call(&instance, call, context.clone()).await
-                }
-            };
-            if !results.push(result) {
-                break;
-            }
-        }
-        Ok(entries.into_reply(results))
+        let (locks, access) = (&shared.locks, &shared.access);
+        let gated = GatedObject { locks, access, session: &session, id: &id, object: &object };
+        gated.batch(calls, &context, None).await
     }))
 }
 
@@ -96,7 +72,7 @@ pub(super) fn begin_call(
         Request { operation: Operation::Batch(calls), context }
             if session.login().is_some() && !object.checks_access() =>
         {
-            return begin_batch_of_user(shared, name.object, object, session, calls, context);
+            return begin_batch_of_user(shared, name.object, object, session, (calls, context));
         }
         request => request,
     };

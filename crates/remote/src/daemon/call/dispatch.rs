@@ -38,10 +38,13 @@ use crate::session::Session;
 pub(crate) struct Caller {
     pub(crate) session: Arc<Session>,
     pub(crate) client: ClientGone,
-    /// Why it may only break locks and call internal objects, where it has no slot of the pool.
+    /// Why it may not call everything: it has no slot of the pool, or no certificate.
     pub(crate) refusal: Option<Box<str>>,
     /// Whether it reads an internal object: its calls end with it.
     pub(crate) is_reader: bool,
+    /// Whether it calls only objects that serve clients without the certificate that the port
+    /// requires.
+    pub(crate) is_uncertified: bool,
     pub(crate) oneways: Oneways,
 }
 
@@ -52,6 +55,7 @@ impl Caller {
             client: shared.admission.calls.client(),
             refusal,
             is_reader: false,
+            is_uncertified: false,
             oneways: Oneways::default(),
         }
     }
@@ -330,7 +334,9 @@ fn find_object(
     let breaks_lock =
         matches!(&operation, Operation::Call(call) if object.breaks_locks(&call.method));
     let needs_no_slot = breaks_lock || object.is_internal();
-    if let Some(reason) = caller.refusal.as_deref().filter(|_| !needs_no_slot) {
+    if let Some(reason) = caller.refusal.as_deref()
+        && !(if caller.is_uncertified { object.serves_uncertified() } else { needs_no_slot })
+    {
         return Err((Exception::new("Pyro5.errors.CommunicationError", reason), id, member));
     }
     let has_lock = shared.locks.settings(&id).is_some();

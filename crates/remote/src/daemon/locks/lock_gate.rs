@@ -109,25 +109,27 @@ impl GatedObject<'_> {
         self.access.check(self.session, self.id, asked, holds_lock)
     }
 
-    /// Carries out a batch entry by entry, since the lock may change hands between two of them.
-    async fn batch(
+    /// Carries out a batch entry by entry, since the lock may change hands between two of them, and
+    /// the client may lose its rights. Also for an object without a lock.
+    pub(crate) async fn batch(
         &self,
         calls: Vec<MethodCall>,
         context: &Context,
         mut permit: CallPermit,
     ) -> CallResult {
+        let has_lock = self.locks.settings(self.id).is_some();
         let mut results = Results::default();
         // The entry that runs keeps the lock where it is until the next entry runs.
         let mut _running = None;
         let mut entries = BatchEntries::new(self.id, self.object, self.session);
         for call in calls {
-            let result = if context.request_memory.is_some() && methods::waits(&call) {
+            let result = if has_lock && context.request_memory.is_some() && methods::waits(&call) {
                 // The entries after it would keep the memory that others need for as long.
                 Err(Exception::value_error(
                     "a batch of this size cannot wait for the lock: call lock(wait=SECONDS) before \
                      the batch",
                 ))
-            } else if is_lock_call(&call) {
+            } else if has_lock && is_lock_call(&call) {
                 _running = None;
                 drop(permit.take());
                 let kind = methods::access_kind(&call.method, true);
@@ -145,8 +147,7 @@ impl GatedObject<'_> {
                     Err(refused) => Err(refused),
                     Ok(running) => {
                         _running = running;
-                        let instance = entries.instance(&context)?;
-                        entries.call(&instance, call, context).await
+                        entries.call(call, context).await?
                     }
                 }
             };

@@ -48,12 +48,32 @@ pub(crate) enum Access {
     Full(PoolSlot),
     /// Calls of internal objects only: it has no slot of the pool.
     InternalOnly(PoolSlot),
+    /// Calls of objects that serve clients without the certificate that the port requires; other
+    /// calls are refused with `refusal`.
+    Uncertified {
+        slot: PoolSlot,
+        refusal: Box<str>,
+    },
     /// The pool is full, or the address has as many connections as it may. It may break locks, for
     /// a short time, or until another needs the slot; other calls are refused with `refusal`.
     BreakLocksOnly {
         slot: HandshakeSlot,
         refusal: Box<str>,
     },
+}
+
+impl Access {
+    /// The same for a client that has not shown the certificate that it must show, for the reason
+    /// `refusal`.
+    pub(crate) fn of_uncertified(self, refusal: String) -> Self {
+        let slot = match self {
+            Access::Full(slot) | Access::InternalOnly(slot) | Access::Uncertified { slot, .. } => {
+                slot
+            }
+            Access::BreakLocksOnly { .. } => PoolSlot::default(),
+        };
+        Access::Uncertified { slot, refusal: refusal.into() }
+    }
 }
 
 /// Serves a client until either side ends the connection or `stop` is cancelled between two calls.
@@ -68,15 +88,17 @@ pub(crate) async fn serve_requests<S: ClientStream>(
     // Objects hear of the end however this function ends, its future being dropped included.
     let ended = SessionEnd { shared, session: &session };
     connection.reader.timeouts = read_timeouts(&shared.config);
-    let is_reader = matches!(client.access, Access::InternalOnly(_));
+    let is_uncertified = matches!(client.access, Access::Uncertified { .. });
+    let is_reader = is_uncertified || matches!(client.access, Access::InternalOnly(_));
     let (mut slot, beyond_pool, refusal) = match client.access {
         Access::Full(slot) => (slot, None, None),
         Access::InternalOnly(slot) => (slot, None, Some(internal_only_text(&session.object))),
+        Access::Uncertified { slot, refusal } => (slot, None, Some(refusal)),
         Access::BreakLocksOnly { slot, refusal } => {
             (PoolSlot::default(), Some(slot), Some(refusal))
         }
     };
-    let mut caller = Caller { is_reader, ..Caller::new(shared, &session, refusal) };
+    let mut caller = Caller { is_reader, is_uncertified, ..Caller::new(shared, &session, refusal) };
     let done = {
         // Pinned here and lent: handing it on would take its memory twice.
         let serving = pin!(requests(shared, &mut connection, &mut caller, &mut slot, stop));

@@ -10,13 +10,17 @@
 //! Programs of the lab's owner can read the certificate and key of each of the lab's ports, and
 //! show that certificate where one is required.
 
+mod port_certificate;
+
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use lab_config::{Nameserver, OtherLab, Secret, TlsKeys, TlsMode};
 use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls, TlsError};
 
 use crate::authority::{AuthorityFiles, host_names};
+use port_certificate::Renewal;
+
+pub(crate) use port_certificate::{CertificateStanding, PortTls, follow};
 
 /// TLS of a port; `None` where it takes none. `hosts` are the names that its configuration gives to
 /// this host, for a certificate of the lab's authority.
@@ -27,7 +31,7 @@ pub(crate) fn of_port(
     keys: TlsKeys<'_>,
     authority: &AuthorityFiles,
     hosts: &[String],
-) -> Result<Option<ServerTls>, String> {
+) -> Result<Option<PortTls>, String> {
     load(keys, authority, hosts, true)
 }
 
@@ -40,7 +44,7 @@ pub(crate) fn of_page(
     keys: TlsKeys<'_>,
     authority: &AuthorityFiles,
     hosts: &[String],
-) -> Result<Option<ServerTls>, String> {
+) -> Result<Option<PortTls>, String> {
     load(keys, authority, hosts, keys.requireclientcert)
 }
 
@@ -49,7 +53,7 @@ fn load(
     authority: &AuthorityFiles,
     hosts: &[String],
     asks_clients: bool,
-) -> Result<Option<ServerTls>, String> {
+) -> Result<Option<PortTls>, String> {
     if keys.mode == TlsMode::Off {
         return Ok(None);
     }
@@ -73,13 +77,9 @@ fn load(
     };
     let loaded = ServerTls::load_for(&own_certificate(keys, authority), clients);
     let tls = loaded.map_err(|error| failed(&error))?;
-    Ok(Some(if keys.mode == TlsMode::Offered { tls.beside_plain() } else { tls }))
-}
-
-/// When the certificate of a port expires, RFC 3339; `None` without TLS.
-pub(crate) fn expires(tls: Option<&ServerTls>) -> Option<String> {
-    let expires = Timestamp::try_from(tls?.expires()?).ok()?;
-    Some(expires.to_string())
+    let tls = if keys.mode == TlsMode::Offered { tls.beside_plain() } else { tls };
+    let renewal = Renewal { authority: authority.clone(), hosts: hosts.to_vec() };
+    Ok(Some(PortTls { tls, renewal: keys.servercert.is_none().then_some(renewal) }))
 }
 
 /// TLS for a port of this lab, on this host, that programs of its owner call; `None` where plain

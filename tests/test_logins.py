@@ -1,0 +1,196 @@
+"""Logins in labs: where they are found, how they reach a port with certificates, their renewal."""
+
+import datetime
+import hashlib
+import json
+import ssl
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ferrolab
+import Pyro5.api
+import Pyro5.errors
+import pytest
+from harness import NEVER, free_port
+from harness.certificates import openssl, tls_client
+from harness.lab import binary, new_lab
+from harness.users import LAB_WITH_LOGINS, User, connect_fails, identity, proxy, users
+
+
+@pytest.fixture(scope="module")
+def running():
+    with new_lab() as lab:
+        lab.port = free_port()
+        lab.config(LAB_WITH_LOGINS, port=lab.port, socket=str(lab.folder / "here.sock"))
+        lab.up()
+        yield lab
+
+
+@pytest.fixture
+def user(running, tmp_path):
+    with users(running, tmp_path) as make:
+        yield make
+
+
+CERTIFIED = """\
+version: "1.0"
+nameservers:
+  names: {host: localhost, ns_port: $port, ssl: true, ssl_requireclientcert: true}
+daemons:
+  bench: {classname: LockableDaemon, nameservers: [names], ssl: true, ssl_requireclientcert: true}
+services:
+  lab.supply: {native: simulated.power_supply, daemon: bench, nameservers: [names]}
+autolaunch: {nameservers: [names], daemons: [bench]}
+"""
+
+
+def test_a_login_needs_no_certificate_and_reaches_nothing_else():
+    with new_lab() as lab:
+        lab.port = free_port()
+        lab.config(CERTIFIED, port=lab.port)
+        lab.up()
+        authority = json.loads(lab.run("cert", "show", "--json").stdout)["authority"]["file"]
+        line = lab.run("user", "add", "ada").stdout
+        wanted = "wants a client certificate"
+        with tls_client(authority):
+            for name in ("Pyro.NameServer", "Pyro.Daemon", "ferrolab.Lab", "nothing"):
+                with Pyro5.api.Proxy(f"PYRO:{name}@localhost:{lab.port}") as made:
+                    connect_fails(made, wanted)
+            with Pyro5.api.Proxy(f"PYRO:ferrolab.Login@localhost:{lab.port}") as desk:
+                for name, method in (("Pyro.NameServer", "list"), ("Pyro.NameServer", "ping"), ("ferrolab.Lab", "listing"), ("Pyro.Daemon", "info")):
+                    with pytest.raises(Pyro5.errors.CommunicationError, match=wanted):
+                        desk._pyroInvoke(method, (), {}, objectId=name)
+                with pytest.raises(PermissionError, match="not known here"):
+                    desk.login({**dict.fromkeys(["nonce", "signing_request", "token", "proof"], "00"), "code": "0" * 32})
+            with lab.proxy("lab.supply") as made:
+                connect_fails(made, wanted)
+        # A plain client is told to use TLS, also here.
+        with Pyro5.api.Proxy(f"PYRO:ferrolab.Login@localhost:{lab.port}") as desk:
+            connect_fails(desk, "takes TLS connections only")
+        ada = User(lab, lab.folder / "ada")
+        assert "logged in" in ada.log_in(line).stdout
+        with ada.tls(), Pyro5.api.locate_ns("localhost", lab.port) as names:
+            with Pyro5.api.Proxy(names.lookup("lab.supply")) as supply:
+                supply.lock()
+                assert supply.lock_info()["identity"] == "ada"
+
+
+def running_extensions(running):
+    """OpenSSL's options for a certificate of version 3, which is a client's."""
+    path = running.files / "client.ext"
+    path.write_text("extendedKeyUsage=clientAuth\n")
+    return "-extfile", path
+
+
+def give_certificate(running, one, name, days):
+    """Has a login a certificate that lasts for so many days, as after most of its 90 days."""
+    access, made = running.home / "state" / "access", running.files / f"{name}-{days}"
+    key, request, issued = (f"{made}.{end}" for end in ("key", "csr", "pem"))
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
+    openssl("req", *curve, "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+    by = ("-CA", access / "ca.pem", "-CAkey", access / "ca.key", "-set_serial", f"{time.monotonic_ns()}")
+    openssl("x509", "-req", "-in", request, "-out", issued, "-days", days, *by, *running_extensions(running))
+    certificate = Path(issued).read_text()
+    one.file("certificate.pem").write_text(certificate)
+    one.file("key.pem").write_bytes(Path(key).read_bytes())
+    until = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    users_file = running.home / "state" / "access" / "users.json"
+    users = json.loads(users_file.read_text())
+    (login,) = users["users"][name]["logins"]
+    login["certificate"] = hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).hexdigest()
+    login["until"] = until
+    users_file.write_text(json.dumps(users))
+    facts = json.loads(one.file("login.json").read_text())
+    one.file("login.json").write_text(json.dumps({**facts, "until": until}))
+    one.file("renewal").unlink(missing_ok=True)
+    return certificate
+
+
+def call_by_command(ada, uri):
+    return ada.run("call", "--uri", uri, "lock_info").text
+
+
+def call_by_python(ada, uri):
+    script = "import sys, ferrolab\nwith ferrolab.Proxy(sys.argv[1]) as made:\n    print(made.lock_info())\n"
+    path = {"PYTHONPATH": str(Path(ferrolab.__file__).parent.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, uri], env={**ada.environment(), **path}, capture_output=True, text=True, timeout=NEVER
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def call_by_login(ada, uri):
+    return ada.run("login", ada.line.split()[2], "--shell").text
+
+
+@pytest.mark.parametrize("call", [call_by_command, call_by_python, call_by_login])
+def test_a_certificate_is_renewed_in_its_last_third(running, user, call):
+    ada, uri = user("ada"), str(running.uri("lab.thread"))
+    days_left = lambda: days_until(json.loads(ada.file("login.json").read_text())["until"])
+    lasting = give_certificate(running, ada, "ada", 40)
+    assert "warning" not in call(ada, uri) and ada.file("certificate.pem").read_text() == lasting
+    # The last one has expired: the token says who asks.
+    for days in (20, 1, -1):
+        ending = give_certificate(running, ada, "ada", days)
+        assert "warning" not in call(ada, uri)
+        assert ada.file("certificate.pem").read_text() != ending and days_left() > 88
+        assert stat.S_IMODE(ada.file("certificate.pem").stat().st_mode) == 0o600
+        with ada.tls(), proxy(running, "lab.thread") as made:
+            assert identity(running, made) == "ada"
+    (row,) = json.loads(running.run("user", "list", "--json").stdout)
+    assert len(row["logins"]) == 1 and days_until(row["logins"][0]["until"]) > 88
+    # Earlier certificates of the login are withdrawn with it.
+    earlier = give_certificate(running, ada, "ada", 20)
+    call(ada, uri)
+    running.run("user", "rotate", "ada")
+    for certificate in (earlier, ada.file("certificate.pem").read_text()):
+        ada.file("certificate.pem").write_text(certificate)
+        with ada.tls(), proxy(running, "lab.thread") as made:
+            connect_fails(made, "withdrawn")
+
+
+@pytest.mark.parametrize("call", [call_by_command, call_by_python, call_by_login])
+def test_a_certificate_that_cannot_be_renewed_is_warned_of(running, user, call):
+    ada, uri = user("ada"), str(running.uri("lab.thread"))
+    for days, is_warned in ((20, call is call_by_login), (3, True)):
+        ending = give_certificate(running, ada, "ada", days)
+        ada.file("token").write_text("0" * 32)
+        told = call(ada, uri)
+        assert ("renewed" in told) is is_warned, told
+        assert ada.file("certificate.pem").read_text() == ending
+
+
+def days_until(text):
+    until = datetime.datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+    return (until - datetime.datetime.now(datetime.timezone.utc)).days
+
+
+def test_logins_in_two_labs_of_one_host(user, running, tmp_path, monkeypatch):
+    """Found by the nameserver's port; at a daemon by the lab that has certified it."""
+    ada = user("ada")
+    with new_lab() as other:
+        other.port = free_port()
+        other.config(LAB_WITH_LOGINS, port=other.port, socket=str(other.folder / "here.sock"))
+        other.up()
+        ada.log_in(other.run("user", "add", "grace").stdout)
+        assert len(list((ada.home / "logins").iterdir())) == 2
+        monkeypatch.setenv("FERROLAB_HOME", str(ada.home))
+        for lab, name in ((running, "ada"), (other, "grace")):
+            uri = str(lab.uri("lab.turns"))
+            assert repr(name) in call_locked(ada, uri), name
+            with ferrolab.Proxy(uri, timeout=NEVER) as made, made.locked():
+                assert made.lock_info()["identity"] == name
+            where = f"localhost:{lab.port}"
+            assert json.loads(ada.run("login", where, "--json").stdout)["user"] == name
+            # Without TLS a token would be the other lab's to read.
+            with ferrolab.Proxy(str(lab.uri("lab.plain")), timeout=NEVER) as made:
+                assert made.move(0) is not None
+
+
+def call_locked(one, uri):
+    """What a command of the user's sees of its own lock."""
+    return one.run("lock", uri, "--", "sh", "-c", f"'{binary()}' call --uri {uri} lock_info").stdout
