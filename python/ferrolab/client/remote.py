@@ -6,7 +6,7 @@ declared safe (`safe=`) and the connection was lost.
 
 from time import monotonic
 
-from . import message
+from . import logins, message
 from .answer import StreamId
 from .card import Card
 from .class_dict import Failure
@@ -192,3 +192,15 @@ def first_failure(results):
             return values, result.exception
         values.append(result)
     return values, None
+
+
+def _ask_once(uri, settings, method, argument, timeout):
+    remote = RemoteObject(uri, settings)
+    try:
+        return remote.call(method, (argument,), None, 0, timeout)
+    finally:
+        remote.pool.close()
+
+
+# Connections ask for logins, and a login is renewed by a call.
+logins.ask_once = _ask_once

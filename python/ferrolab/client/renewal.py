@@ -15,6 +15,10 @@ import threading
 import time
 import warnings
 
+from .errors import CommunicationError
+from .settings import Settings
+from .uri import URI
+
 # Seconds of the last third of a certificate's time.
 DUE = 30 * 86400
 # Seconds of the last week, in which a failure is warned of.
@@ -28,14 +32,14 @@ _TIMEOUT = 3.0
 _lock = threading.Lock()
 
 
-def renewed(login):
-    """The login, with another certificate where that was due."""
+def renewed(login, ask_once):
+    """The login, with another certificate where that was due; `ask_once` makes a call."""
     try:
         left = _seconds(login.until) - time.time()
         if left > DUE or not _begins_attempt(login):
             return login
         with _lock:
-            _renew(login)
+            _renew(login, ask_once)
     except Exception as error:
         # Whatever it is: the certificate is still good, or the server says that it is not.
         _warn(login, error)
@@ -67,13 +71,7 @@ def _begins_attempt(login):
     return True
 
 
-def _renew(login):
-    # Imported here: connections ask for logins.
-    from .errors import CommunicationError
-    from .remote import RemoteObject
-    from .settings import Settings
-    from .uri import URI
-
+def _renew(login, ask_once):
     with open(login.file("certificate.pem"), encoding="ascii") as file:
         certificate = file.read()
     identity, key = _keys(login.token())
@@ -88,15 +86,12 @@ def _renew(login):
     for tls in (_any_server(), False):
         # Other data than a client's that has set none: no login is looked for.
         settings = Settings(connect_timeout=_TIMEOUT, tls=tls, handshake={"purpose": "renewal"})
-        remote = RemoteObject(uri, settings)
         try:
-            answer = remote.call("renew", (request,), None, 0, _TIMEOUT)
+            answer = ask_once(uri, settings, "renew", request, _TIMEOUT)
             break
         except CommunicationError as error:
             if tls is False or not isinstance(error.__cause__, ssl.SSLError):
                 raise
-        finally:
-            remote.pool.close()
     fresh, until = answer["certificate"], answer["until"]
     proof = _proof(key, "ferrolab renewal answer", request["proof"], fresh, until)
     if not hmac.compare_digest(proof, answer["proof"]):

@@ -150,23 +150,20 @@ impl StoredLogin {
         let _ = fs::remove_file(new);
         files::replace_private(&self.certificate(), certificate.as_bytes())
             .map_err(|error| failed(&error))?;
-        let facts = StoredLogin { until, ..self.clone() };
-        let facts = serde_json::to_vec_pretty(&facts).unwrap_or_default();
-        let file = self.folder.join("login.json");
-        files::replace_private(&file, &facts).map_err(|error| failed(&error))
+        let facts = serde_json::to_vec_pretty(&StoredLogin { until, ..self.clone() });
+        files::replace_private(&self.folder.join("login.json"), &facts.unwrap_or_default())
+            .map_err(|error| failed(&error))
     }
 
     /// Warning of a certificate that ends within a week and could not be renewed.
     pub(crate) fn soon_ends(&self) -> Option<String> {
-        let left = self.until.duration_since(Timestamp::now());
-        (left < WARNED).then(|| {
-            let StoredLogin { host, port, until, .. } = self;
-            let day = until.strftime("%Y-%m-%d");
-            format!(
-                "the certificate of your login at {host}:{port} ends on {day}, and could not be \
-                 renewed: `ferrolab login {host}:{port}` says why"
-            )
-        })
+        let StoredLogin { host, port, until, .. } = self;
+        let text = format!(
+            "the certificate of your login at {host}:{port} ends on {}, and could not be renewed: \
+             `ferrolab login {host}:{port}` says why",
+            until.strftime("%Y-%m-%d")
+        );
+        (until.duration_since(Timestamp::now()) < WARNED).then_some(text)
     }
 
     /// The file whose time is that of the last attempt to renew.

@@ -74,22 +74,15 @@ impl RenewalRequest {
     }
 
     pub(super) fn to_value(&self) -> Value {
-        dict([
-            ("login", &self.login),
-            ("nonce", &self.nonce),
-            ("certificate", &self.certificate),
-            ("proof", &self.proof),
-        ])
+        let RenewalRequest { login, nonce, certificate, proof } = self;
+        dict([("login", login), ("nonce", nonce), ("certificate", certificate), ("proof", proof)])
     }
 
     /// Reads a request; `None` if `value` is not one.
     pub(super) fn from_value(value: &Value) -> Option<Self> {
-        Some(RenewalRequest {
-            login: text(value, "login")?,
-            nonce: text(value, "nonce")?,
-            certificate: text(value, "certificate")?,
-            proof: text(value, "proof")?,
-        })
+        let (login, nonce) = (text(value, "login")?, text(value, "nonce")?);
+        let (certificate, proof) = (text(value, "certificate")?, text(value, "proof")?);
+        Some(RenewalRequest { login, nonce, certificate, proof })
     }
 }
 
@@ -110,18 +103,14 @@ impl RenewalAnswer {
     }
 
     pub(super) fn to_value(&self) -> Value {
-        let answer =
-            [("certificate", &self.certificate), ("until", &self.until), ("proof", &self.proof)];
-        dict(answer)
+        let RenewalAnswer { certificate, until, proof } = self;
+        dict([("certificate", certificate), ("until", until), ("proof", proof)])
     }
 
     /// Reads an answer; `None` if `value` is not one.
     pub(super) fn from_value(value: &Value) -> Option<Self> {
-        Some(RenewalAnswer {
-            certificate: text(value, "certificate")?,
-            until: text(value, "until")?,
-            proof: text(value, "proof")?,
-        })
+        let (certificate, until) = (text(value, "certificate")?, text(value, "until")?);
+        Some(RenewalAnswer { certificate, until, proof: text(value, "proof")? })
     }
 }
 
@@ -164,8 +153,7 @@ pub(super) fn find<'a>(
         return Err(NotRenewed::OtherCertificate);
     }
     let lifetime = SignedDuration::from_hours(24 * i64::from(days));
-    let left = login.until.duration_since(Timestamp::now());
-    if left > lifetime - BETWEEN_RENEWALS {
+    if login.until.duration_since(Timestamp::now()) > lifetime - BETWEEN_RENEWALS {
         return Err(NotRenewed::TooEarly);
     }
     Ok((user, login))

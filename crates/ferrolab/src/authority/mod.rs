@@ -11,8 +11,6 @@
 //! step is done under the lock; a step that was interrupted is done again.
 
 mod names;
-#[cfg(test)]
-mod wrong_certificates;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -291,6 +289,8 @@ fn close_folder_to_others(folder: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    mod wrong_certificates;
+
     use std::os::unix::fs::PermissionsExt;
 
     use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls};

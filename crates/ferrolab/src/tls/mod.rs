@@ -18,7 +18,6 @@ use lab_config::{Nameserver, OtherLab, Secret, TlsKeys, TlsMode};
 use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls, TlsError};
 
 use crate::authority::{AuthorityFiles, host_names};
-use port_certificate::Renewal;
 
 pub(crate) use port_certificate::{CertificateStanding, PortTls, follow};
 
@@ -78,8 +77,8 @@ fn load(
     let loaded = ServerTls::load_for(&own_certificate(keys, authority), clients);
     let tls = loaded.map_err(|error| failed(&error))?;
     let tls = if keys.mode == TlsMode::Offered { tls.beside_plain() } else { tls };
-    let renewal = Renewal { authority: authority.clone(), hosts: hosts.to_vec() };
-    Ok(Some(PortTls { tls, renewal: keys.servercert.is_none().then_some(renewal) }))
+    let renewal = keys.servercert.is_none().then(|| (authority.clone(), hosts.to_vec()));
+    Ok(Some(PortTls { tls, renewal }))
 }
 
 /// TLS for a port of this lab, on this host, that programs of its owner call; `None` where plain

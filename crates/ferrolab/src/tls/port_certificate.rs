@@ -28,18 +28,13 @@ pub(crate) struct CertificateStanding {
     pub(crate) trouble: Option<String>,
 }
 
-/// A port with TLS. Its certificate is the lab's authority's where `renewal` is there.
+/// A port with TLS.
 #[derive(Clone, Debug)]
 pub(crate) struct PortTls {
     pub(super) tls: ServerTls,
-    pub(super) renewal: Option<Renewal>,
-}
-
-/// The lab's authority, and the names for this host that the port's entry has.
-#[derive(Clone, Debug)]
-pub(super) struct Renewal {
-    pub(super) authority: AuthorityFiles,
-    pub(super) hosts: Vec<String>,
+    /// The lab's authority, where it issues the certificate, and the names that the port's entry
+    /// gives to this host.
+    pub(super) renewal: Option<(AuthorityFiles, Vec<String>)>,
 }
 
 impl PortTls {
@@ -50,21 +45,9 @@ impl PortTls {
 
     fn standing(&self) -> CertificateStanding {
         let expires = self.tls.expires().and_then(|expires| Timestamp::try_from(expires).ok());
-        let trouble = self.tls.trouble();
-        CertificateStanding {
-            expires: expires.map(|expires| expires.to_string()),
-            trouble: trouble.map(|trouble| {
-                format!("its new TLS certificate is not used, the one before is: {trouble}")
-            }),
-        }
-    }
-}
-
-impl Renewal {
-    fn renew(&self) {
-        if let Err(error) = self.authority.prepare_host(&host_names(&self.hosts)) {
-            warn!(%error, "cannot look whether the certificate of this host is to be renewed");
-        }
+        let text = |why| format!("its new TLS certificate is not used, the one before is: {why}");
+        let trouble = self.tls.trouble().map(text);
+        CertificateStanding { expires: expires.map(|expires| expires.to_string()), trouble }
     }
 }
 
@@ -89,18 +72,16 @@ pub(crate) fn follow(port: Option<PortTls>) -> watch::Receiver<CertificateStandi
             }
             let looking = port.clone();
             let looked = tokio::task::spawn_blocking(move || {
-                if let Some(renewal) = looking.renewal.as_ref().filter(|_| is_renewal) {
-                    renewal.renew();
+                if let Some((authority, hosts)) = looking.renewal.as_ref().filter(|_| is_renewal)
+                    && let Err(error) = authority.prepare_host(&host_names(hosts))
+                {
+                    warn!(%error, "cannot look whether this host's certificate is to be renewed");
                 }
                 looking.tls.look_at_files();
                 looking.standing()
             });
             let Ok(standing) = looked.await else { continue };
-            sender.send_if_modified(|last| {
-                let is_changed = *last != standing;
-                *last = standing;
-                is_changed
-            });
+            sender.send_if_modified(|last| std::mem::replace(last, standing.clone()) != standing);
         }
     });
     receiver

@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair};
 use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls};
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::{AuthorityFiles, Issued, Subject, authority_params, common_name};
+use super::super::{Authority, AuthorityFiles, Issued, Subject, authority_params, common_name};
 
 /// Days for which the certificates are issued.
 const DAYS: i32 = 90;
@@ -60,9 +60,8 @@ async fn wrong_certificates_let_nobody_in() {
     let ada = Subject::Client { name: "ada" };
     // An authority of the same name, with another key.
     let name = remote::read_certificate(&lab.certificate()).unwrap().common_name.unwrap();
-    let forged = super::Authority {
-        issuer: Issuer::new(authority_params(&name), KeyPair::generate().unwrap()),
-    };
+    let issuer = Issuer::new(authority_params(&name), KeyPair::generate().unwrap());
+    let forged = Authority { issuer };
     let self_signed = || {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
