@@ -1,4 +1,7 @@
-"""Batches whose entries the daemon carries out (of users, and of services with a lock) end as others."""
+"""Batches that the daemon carries out entry by entry end as others do.
+
+These are batches of users, and of services with a lock.
+"""
 
 import itertools
 

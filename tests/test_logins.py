@@ -192,5 +192,5 @@ def test_logins_in_two_labs_of_one_host(user, running, tmp_path, monkeypatch):
 
 
 def call_locked(one, uri):
-    """What a command of the user's sees of its own lock."""
+    """The lock as a command of the user sees it."""
     return one.run("lock", uri, "--", "sh", "-c", f"'{binary()}' call --uri {uri} lock_info").stdout

@@ -202,8 +202,8 @@ async fn obey(
     }
 }
 
-/// Reports every change: troubles of the store, answers to orders, the certificate, and addresses of this host where
-/// they count.
+/// Reports every change: troubles of the store, answers to orders, the certificate, and addresses
+/// of this host where they count.
 async fn follow(
     lifeline: Lifeline,
     (mut trouble, mut answers, mut certificate): (

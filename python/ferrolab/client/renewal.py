@@ -41,7 +41,7 @@ def renewed(login, ask_once):
         with _lock:
             _renew(login, ask_once)
     except Exception as error:
-        # Whatever it is: the certificate is still good, or the server says that it is not.
+        # On any failure the certificate is still good, or the server says that it is not.
         _warn(login, error)
     return login
 

@@ -1,6 +1,6 @@
 //! Login with a code, the lab's end: the object `ferrolab.Login` at a nameserver's port.
 //!
-//! It answers `login` and `renew` and nothing else, and no directory names it. The port may be plain, and
+//! It answers `login` and `renew` alone, and no directory names it. The port may be plain, and
 //! others may listen or stand in between, so nothing secret travels:
 //!
 //! | message | content | its HMAC proves that |

@@ -171,8 +171,8 @@ pub(crate) async fn run(assignment: WebAssignment, lifeline: &Lifeline) -> Resul
     Ok(())
 }
 
-/// Obeys the supervisor's orders, and reports changes of the certificate. Other rules of access count at once, also in open tabs, which
-/// load the lab anew. Logins and locks of browsers stay.
+/// Obeys the supervisor's orders, and reports changes of the certificate. Other rules of access
+/// count at once, also in open tabs, which load the lab anew. Logins and locks of browsers stay.
 async fn obey(
     lifeline: Lifeline,
     shared: Arc<Shared>,

@@ -73,8 +73,8 @@ pub struct TlsKeys<'a> {
     pub cacerts: Option<&'a Path>,
 }
 
-/// The [`TlsKeys`] of an entry, from its fields `ssl*`. Entries have no struct of these fields: serde
-/// refuses no unknown key where a struct is flattened.
+/// The [`TlsKeys`] of an entry, from its fields `ssl*`. No struct has these fields for all entries:
+/// serde refuses no unknown key where a struct is flattened.
 macro_rules! tls_keys {
     ($entry:expr, $kind:literal, $name:expr) => {
         TlsKeys {

@@ -133,7 +133,7 @@ fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
 }
 
 fn stamp(path: &Path) -> Stamp {
-    // What a link leads to counts: certificates are often replaced by another link.
+    // A link counts by its target: certificates are often replaced by another link.
     let metadata = fs::metadata(path).ok();
     Stamp {
         path: path.to_path_buf(),
