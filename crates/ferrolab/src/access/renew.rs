@@ -2,8 +2,8 @@
 //! the exchange.
 //!
 //! A certificate that ends at night would end a measurement. So each of Ferrolab's clients renews
-//! it in the last third of its time, before it connects. A lab that is away meanwhile is asked again
-//! by the next client, at most once an hour.
+//! it in the last third of its time, before it connects. A lab that is away is asked again by the
+//! next client, at most once an hour.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
