@@ -156,7 +156,13 @@ fn inode(_: &fs::Metadata) -> (u64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+
+    fn write(path: &Path, content: &str) {
+        fs::File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
+    }
 
     /// A file with a number.
     fn number(path: &Path) -> FileBacked<u32> {
@@ -172,7 +178,7 @@ mod tests {
     fn a_changed_file_is_taken_up_and_a_broken_one_leaves_the_last_good_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("number");
-        fs::write(&path, "1").unwrap();
+        write(&path, "1");
         let number = number(&path);
         // The content, the value in force after one look, and the trouble after another one.
         for (content, value, trouble) in [
@@ -186,7 +192,7 @@ mod tests {
             let replaced = folder.path().join("new");
             match content {
                 Some(content) => {
-                    fs::write(&replaced, content).unwrap();
+                    write(&replaced, content);
                     fs::rename(&replaced, &path).unwrap();
                 }
                 None => fs::remove_file(&path).unwrap(),

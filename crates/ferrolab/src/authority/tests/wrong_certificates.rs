@@ -21,7 +21,7 @@ fn file(certificate: PathBuf) -> CertificateFiles {
 /// Whether a client with this certificate is let in.
 async fn is_let_in(server: &ServerTls, trusted: &Path, folder: &Path, shown: &Issued) -> bool {
     let path = folder.join("shown.pem");
-    std::fs::write(&path, format!("{}{}", shown.certificate, shown.key)).unwrap();
+    crate::files::replace(&path, format!("{}{}", shown.certificate, shown.key).as_bytes()).unwrap();
     // One that its own client cannot use is shown by nobody.
     let Ok(client) = ClientTls::with_identity(trusted, &file(path)) else { return false };
     let (near, far) = tokio::io::duplex(64 * 1024);
