@@ -33,7 +33,7 @@ fn a_lock_with_a_token_is_restored_for_its_token_only() {
         ("A asks token=x ttl=0", false, "B asks", "B has it #100"),
         ("A asks token=x ttl=60; A unlocks", false, "B asks", "B has it #100"),
         ("A asks token=x ttl=60; A leaves; B breaks", false, "B asks", "B has it #100"),
-        ("A asks token=x ttl=60; A leaves; 60 s; rested", false, "B asks", "B has it #100"),
+        ("A asks token=x ttl=60; A leaves; 60 s; X rested", false, "B asks", "B has it #100"),
         (
             "A asks token=x ttl=60",
             true,
@@ -44,20 +44,20 @@ fn a_lock_with_a_token_is_restored_for_its_token_only() {
         (
             "A asks token=x ttl=60",
             true,
-            "B asks wait=90; 59 s; B calls; 60 s; rested; B calls",
+            "B asks wait=90; 59 s; B calls; 60 s; X rested; B calls",
             "locked by A; A expired #1; rest; B has it #100; runs",
         ),
         // The time goes on where it was; a call does not keep the lock.
         (
             "A asks token=x ttl=60; A calls; A leaves; 20 s",
             true,
-            "39 s; B asks; 40 s; rested; B asks",
+            "39 s; B asks; 40 s; X rested; B asks",
             "locked by A; A expired #1; rest; B has it #100",
         ),
         (
             "A asks token=x ttl=60",
             true,
-            "B returns token=x; rested; B calls",
+            "B returns token=x; X rested; B calls",
             "A is given back #1; rest; true; runs",
         ),
         (
