@@ -1,7 +1,7 @@
 //! Connections to the members of an etcd cluster: one request each at a time, kept for the next.
 //!
-//! Every request has a deadline. A member that does not answer is left for the next one; a request
-//! that may have been carried out is not repeated unless it may be.
+//! Every request has a deadline. A member that does not answer is left for the next one, which gets
+//! the request again: one that may have been carried out says so in its repetition.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,10 +47,46 @@ struct ConnectionState {
 pub(super) struct Ask<'a> {
     pub(super) path: &'a str,
     pub(super) body: &'a Value,
-    /// Time for the answer.
-    pub(super) within: Duration,
-    /// Whether it may be carried out twice.
-    pub(super) is_repeatable: bool,
+    /// The body of a repetition, where the request may have been carried out.
+    pub(super) again: &'a Value,
+    pub(super) tries: Tries<'a>,
+}
+
+/// The tries of a request at members that take it.
+#[derive(Clone, Copy)]
+pub(super) enum Tries<'a> {
+    /// One for each member, with this time for the answer.
+    OneEach(Duration),
+    /// One after another, also at the same member, with these times.
+    Timed(&'a [Duration]),
+}
+
+impl Tries<'_> {
+    /// Time for the answer to a try; `None` after the last.
+    fn get(self, number: usize, members: usize) -> Option<Duration> {
+        match self {
+            Tries::OneEach(within) => (number < members).then_some(within),
+            Tries::Timed(times) => times.get(number).copied(),
+        }
+    }
+}
+
+/// One try of a request.
+struct Request<'a> {
+    method: Method,
+    path: &'a str,
+    body: &'a Value,
+    within: Duration,
+}
+
+/// A stream of answers of one member, which ends when it is dropped.
+pub(super) struct MemberStream {
+    /// The member's number.
+    pub(super) member: usize,
+    /// Its address.
+    pub(super) at: String,
+    pub(super) body: Incoming,
+    _connection: Connection,
 }
 
 /// Why one try had no answer.
@@ -81,13 +117,14 @@ impl Members {
         serde_json::from_slice(&bytes).map_err(|_| not_etcd(&at))
     }
 
-    /// As [`ask`](Self::ask), for the first line of a stream.
+    /// As [`ask`](Self::ask), by GET.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         within: Duration,
     ) -> Result<(T, String), RegistryError> {
-        let ask = Ask { path, body: &Value::Null, within, is_repeatable: true };
+        let tries = Tries::OneEach(within);
+        let ask = Ask { path, body: &Value::Null, again: &Value::Null, tries };
         let (bytes, at) = self.ask_bytes(Method::GET, ask).await?;
         match serde_json::from_slice(&bytes) {
             Ok(answer) => Ok((answer, at)),
@@ -101,25 +138,30 @@ impl Members {
         ask: Ask<'_>,
     ) -> Result<(Vec<u8>, String), RegistryError> {
         let mut failures: Vec<String> = Vec::new();
-        let mut has_logged_in = false;
-        let mut left = self.servers.len();
-        while left > 0 {
+        let (mut has_logged_in, mut body) = (false, ask.body);
+        // Tries at members that took the request, and members in a row that did not.
+        let (mut tried, mut refused) = (0, 0);
+        while refused < self.servers.len()
+            && let Some(within) = ask.tries.get(tried, self.servers.len())
+        {
             let (number, server) = self.current();
             let at = server.shown().to_owned();
-            let tried = self.try_once(number, server, method.clone(), ask).await;
-            let (status, bytes) = match tried {
+            let request = Request { method: method.clone(), path: ask.path, body, within };
+            let (status, bytes) = match self.try_once(number, server, request).await {
                 Ok(answer) => answer,
                 Err(failed) => {
-                    let (reason, is_sent) = match failed {
-                        Failed::Unsent(reason) => (reason, false),
-                        Failed::Unknown(reason) => (reason, true),
+                    let reason = match failed {
+                        Failed::Unsent(reason) => {
+                            refused += 1;
+                            reason
+                        }
+                        Failed::Unknown(reason) => {
+                            (tried, refused, body) = (tried + 1, 0, ask.again);
+                            reason
+                        }
                     };
                     self.leave(number);
                     failures.push(format!("{at}: {reason}"));
-                    left -= 1;
-                    if is_sent && !ask.is_repeatable {
-                        break;
-                    }
                     continue;
                 }
             };
@@ -132,7 +174,7 @@ impl Members {
             match refusal_of(&error, &at) {
                 EtcdRefusal::Login(_) if self.login.is_some() && !has_logged_in => {
                     has_logged_in = true;
-                    self.log_in(ask.within).await?;
+                    self.log_in(within).await?;
                 }
                 EtcdRefusal::Login(told) if self.login.is_some() => {
                     return Err(RegistryError::Refused(told));
@@ -143,13 +185,10 @@ impl Members {
                     )));
                 }
                 EtcdRefusal::Other(RegistryError::Away(told)) => {
-                    // It answers and cannot decide; another member may.
+                    // It answers and cannot decide; another member may, or it in a moment.
                     self.leave(number);
                     failures.push(told);
-                    left -= 1;
-                    if !ask.is_repeatable {
-                        break;
-                    }
+                    (tried, refused, body) = (tried + 1, 0, ask.again);
                 }
                 EtcdRefusal::Other(error) => return Err(error),
             }
@@ -161,19 +200,19 @@ impl Members {
         &self,
         number: usize,
         server: &Server,
-        method: Method,
-        ask: Ask<'_>,
+        request: Request<'_>,
     ) -> Result<(hyper::StatusCode, Vec<u8>), Failed> {
         let mut connection = self.connect(number, server).await.map_err(Failed::Unsent)?;
+        let within = request.within;
         let exchanging = async {
-            let answer = self.send(&mut connection, server, method, ask).await?;
+            let answer = self.send(&mut connection, server, request).await?;
             let status = answer.status();
             let bytes = read_body(answer).await.map_err(Failed::Unknown)?;
             Ok((status, bytes))
         };
-        let answer = timeout(ask.within, exchanging).await.map_err(|_| {
-            Failed::Unknown(format!("no answer within {} s", ask.within.as_secs_f32()))
-        })??;
+        let answer = timeout(within, exchanging)
+            .await
+            .map_err(|_| Failed::Unknown(no_answer_within(within)))??;
         let mut state = self.lock();
         if state.idle.len() < MAX_IDLE && !connection.requests.is_closed() {
             state.idle.push((number, connection));
@@ -181,24 +220,29 @@ impl Members {
         Ok(answer)
     }
 
-    /// Begins a stream of answers.
+    /// Begins a stream of answers at the member that is asked now.
     pub(super) async fn stream(
         &self,
-        ask: Ask<'_>,
-    ) -> Result<(Connection, Response<Incoming>, String), RegistryError> {
-        let (number, server) = self.current();
+        path: &str,
+        body: &Value,
+        within: Duration,
+    ) -> Result<MemberStream, RegistryError> {
+        let (member, server) = self.current();
         let at = server.shown().to_owned();
         let beginning = async {
-            let mut connection = self.connect(number, server).await.map_err(Failed::Unsent)?;
-            let answer = self.send(&mut connection, server, Method::POST, ask).await?;
-            Ok((connection, answer))
+            let mut connection = self.connect(member, server).await.map_err(Failed::Unsent)?;
+            let request = Request { method: Method::POST, path, body, within };
+            let answer = self.send(&mut connection, server, request).await?;
+            Ok((connection, answer.into_body()))
         };
-        let reason = match timeout(ask.within, beginning).await {
-            Ok(Ok((connection, answer))) => return Ok((connection, answer, at)),
+        let reason = match timeout(within, beginning).await {
+            Ok(Ok((connection, body))) => {
+                return Ok(MemberStream { member, at, body, _connection: connection });
+            }
             Ok(Err(Failed::Unsent(reason) | Failed::Unknown(reason))) => reason,
-            Err(_) => format!("no answer within {} s", ask.within.as_secs_f32()),
+            Err(_) => no_answer_within(within),
         };
-        self.leave(number);
+        self.leave(member);
         Err(RegistryError::Away(format!("etcd does not answer ({at}: {reason})")))
     }
 
@@ -206,15 +250,13 @@ impl Members {
         &self,
         connection: &mut Connection,
         server: &Server,
-        method: Method,
-        ask: Ask<'_>,
+        Request { method, path, body, .. }: Request<'_>,
     ) -> Result<Response<Incoming>, Failed> {
-        let mut request =
-            server.request(method, ask.path).header("content-type", "application/json");
+        let mut request = server.request(method, path).header("content-type", "application/json");
         if let Some(token) = &self.lock().token {
             request = request.header("authorization", token);
         }
-        let body = match ask.body {
+        let body = match body {
             Value::Null => Vec::new(),
             body => body.to_string().into_bytes(),
         };
@@ -252,17 +294,17 @@ impl Members {
     async fn log_in(&self, within: Duration) -> Result<(), RegistryError> {
         let Some((name, Secret(password))) = &self.login else { return Ok(()) };
         let body = json!({ "name": name, "password": password });
-        let ask = Ask { path: "/v3/auth/authenticate", body: &body, within, is_repeatable: true };
+        let path = "/v3/auth/authenticate";
+        let request = Request { method: Method::POST, path, body: &body, within };
         self.lock().token = None;
         let (number, server) = self.current();
         let at = server.shown();
         let away =
             |reason: String| RegistryError::Away(format!("etcd does not answer ({at}: {reason})"));
-        let (status, bytes) =
-            self.try_once(number, server, Method::POST, ask).await.map_err(|failed| {
-                let (Failed::Unsent(reason) | Failed::Unknown(reason)) = failed;
-                away(reason)
-            })?;
+        let (status, bytes) = self.try_once(number, server, request).await.map_err(|failed| {
+            let (Failed::Unsent(reason) | Failed::Unknown(reason)) = failed;
+            away(reason)
+        })?;
         if !status.is_success() {
             let error = serde_json::from_slice::<Value>(&bytes).unwrap_or_default();
             return Err(match refusal_of(&error, at) {
@@ -296,12 +338,6 @@ impl Members {
         state.idle.retain(|(member, _)| *member != number);
     }
 
-    /// As [`leave`](Self::leave), for the member that is asked now.
-    pub(super) fn leave_current(&self) {
-        let (number, _) = self.current();
-        self.leave(number);
-    }
-
     fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -309,6 +345,10 @@ impl Members {
 
 pub(super) fn not_etcd(at: &str) -> RegistryError {
     RegistryError::Refused(format!("what answers at {at} is no etcd with the API 3"))
+}
+
+fn no_answer_within(time: Duration) -> String {
+    format!("no answer within {} s", time.as_secs_f32())
 }
 
 async fn read_body(answer: Response<Incoming>) -> Result<Vec<u8>, String> {

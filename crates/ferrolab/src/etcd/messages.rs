@@ -50,9 +50,46 @@ pub(super) struct RangeAnswer {
 #[derive(Debug, Deserialize)]
 pub(super) struct TxnAnswer {
     #[serde(default)]
-    pub(super) header: Header,
+    header: Header,
     #[serde(default)]
-    pub(super) succeeded: bool,
+    succeeded: bool,
+    /// The keys as they are, where a repetition did not succeed.
+    #[serde(default)]
+    responses: Vec<TxnResponse>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TxnResponse {
+    response_range: Option<RangeAnswer>,
+}
+
+impl TxnAnswer {
+    /// The revision at which these writes were made; `None` if they were not.
+    ///
+    /// A repetition finds other revisions where the first try was carried out and its answer lost.
+    /// Then the keys are as the writes make them, all by one transaction. The first try cannot be
+    /// carried out after its repetition: it compares revisions, too.
+    pub(super) fn kept(&self, writes: &[Write]) -> Option<i64> {
+        if self.succeeded {
+            return Some(self.header.revision);
+        }
+        if self.responses.len() != writes.len() {
+            return None;
+        }
+        let mut revision = None;
+        for (write, response) in writes.iter().zip(&self.responses) {
+            let found = response.response_range.as_ref()?.kvs.first();
+            match (&write.value, found) {
+                (Some(value), Some(found)) if *value == found.value => {
+                    let first = *revision.get_or_insert(found.mod_revision);
+                    (first == found.mod_revision).then_some(())?;
+                }
+                (None, None) => {}
+                _ => return None,
+            }
+        }
+        Some(revision.unwrap_or(self.header.revision))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -169,6 +206,15 @@ pub(super) fn txn(prefix: &str, writes: &[Write], lease: Option<i64>) -> Value {
     json!({ "compare": compare, "success": success })
 }
 
+/// A transaction that may have been made already: where the revisions differ, it answers with the
+/// keys as they are.
+pub(super) fn txn_again(prefix: &str, writes: &[Write], first: &Value) -> Value {
+    let read = |write: &Write| json!({ "request_range": { "key": encode(&format!("{prefix}{}", write.key)) } });
+    let mut again = first.clone();
+    again["failure"] = writes.iter().map(read).collect();
+    again
+}
+
 pub(super) fn encode(text: &str) -> String {
     STANDARD.encode(text)
 }
@@ -231,6 +277,39 @@ mod tests {
         );
         let answer: TxnAnswer = serde_json::from_str(r#"{"header":{"revision":"3"}}"#).unwrap();
         assert!(!answer.succeeded);
+    }
+
+    /// The answers of etcd 3.4.23 to a transaction that is repeated.
+    #[test]
+    fn a_repetition_finds_that_the_first_try_was_carried_out() {
+        let write = |key: &str, value: Option<&str>| Write {
+            key: key.to_owned(),
+            value: value.map(|value| value.as_bytes().to_vec()),
+            expected: Some(0),
+        };
+        let range = |kv: &str| {
+            format!(
+                r#"{{"response_range":{{"header":{{"revision":"9"}},"kvs":[{kv}],"count":"1"}}}}"#
+            )
+        };
+        let kept = |writes: &[Write], kvs: &[&str]| {
+            let responses: Vec<String> = kvs.iter().map(|kv| range(kv)).collect();
+            let responses = responses.join(",");
+            let answer = format!(r#"{{"header":{{"revision":"9"}},"responses":[{responses}]}}"#);
+            serde_json::from_str::<TxnAnswer>(&answer).unwrap().kept(writes)
+        };
+        let [x, late, other] = [("eA==", 7), ("eA==", 8), ("eQ==", 7)].map(|(value, revision)| {
+            format!(r#"{{"key":"L2Y=","value":"{value}","mod_revision":"{revision}"}}"#)
+        });
+        let [put, delete] = [write("f", Some("x")), write("g", None)];
+        let both = [put.clone(), delete.clone()];
+        assert_eq!(kept(&both, &[&x, ""]), Some(7));
+        assert_eq!(kept(&[delete], &[""]), Some(9));
+        assert_eq!(kept(&[put.clone(), put.clone()], &[&x, &late]), None, "somebody else's too");
+        assert_eq!(kept(&both, &[&other, ""]), None);
+        assert_eq!(kept(&both, &[&x, &x]), None);
+        assert_eq!(kept(&both, &["", ""]), None);
+        assert_eq!(kept(&both, &[]), None, "a first try that conflicts");
     }
 
     #[test]

@@ -19,16 +19,24 @@ use nameserver::registry::{
 use remote::{CertificateFiles, ClientTls};
 use serde_json::{Value, json};
 
-use self::connection::{Ask, Members};
+use self::connection::{Ask, Members, Tries};
 use self::messages::{
     GrantAnswer, KeepAliveAnswer, RangeAnswer, StreamLine, TxnAnswer, Version, encode, range, txn,
+    txn_again,
 };
 use crate::tls;
 
 /// Time for a renewal or a short answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time for a transaction: a cluster that has lost its leader needs up to 3 s for another.
-const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Times for the tries of a transaction, 5 s together. A member that has not yet noticed the death
+/// of its leader passes a transaction on to it, where it is lost without an error; the others have
+/// a new leader within 1 to 2 s, rarely 4 s. So early tries are short.
+const TRANSACTION_TRIES: [Duration; 4] = [
+    Duration::from_millis(1000),
+    Duration::from_millis(1000),
+    Duration::from_millis(1500),
+    Duration::from_millis(1500),
+];
 /// Time for a page of names.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Names in a page.
@@ -152,12 +160,14 @@ impl EtcdRegistry {
         lease: Option<RegistryLease>,
     ) -> Result<Commit, RegistryError> {
         let body = txn(&self.prefix, &writes, lease.map(|lease| lease.0));
-        // Writes that compare nothing may be made twice.
-        let is_repeatable = writes.iter().all(|write| write.expected.is_none());
-        let ask =
-            Ask { path: "/v3/kv/txn", body: &body, within: TRANSACTION_TIMEOUT, is_repeatable };
-        let TxnAnswer { header, succeeded } = self.members.ask(ask).await?;
-        Ok(if succeeded { Commit::Kept(header.revision) } else { Commit::Conflict })
+        let again = txn_again(&self.prefix, &writes, &body);
+        let tries = Tries::Timed(&TRANSACTION_TRIES);
+        let ask = Ask { path: "/v3/kv/txn", body: &body, again: &again, tries };
+        let answer: TxnAnswer = self.members.ask(ask).await?;
+        Ok(match answer.kept(&writes) {
+            Some(revision) => Commit::Kept(revision),
+            None => Commit::Conflict,
+        })
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(
@@ -166,7 +176,8 @@ impl EtcdRegistry {
         body: &Value,
         within: Duration,
     ) -> Result<T, RegistryError> {
-        self.members.ask(Ask { path, body, within, is_repeatable: true }).await
+        let tries = Tries::OneEach(within);
+        self.members.ask(Ask { path, body, again: body, tries }).await
     }
 }
 

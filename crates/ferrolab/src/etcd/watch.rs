@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use nameserver::registry::{Changes, KeyValue, RegistryError, RegistryFuture};
 use serde_json::{Value, json};
 
-use super::connection::{Ask, Members, not_etcd};
+use super::connection::{MemberStream, Members, not_etcd};
 use super::messages::{EtcdRefusal, Event, StreamLine, WatchAnswer, range, refusal_of};
-use crate::http_client::Connection;
 
 /// Time until the watch begins.
 const WATCH_START_TIMEOUT: Duration = Duration::from_secs(3);
@@ -19,15 +17,13 @@ const MAX_LINE: usize = 64 * 1024 * 1024;
 
 /// A watch that runs.
 pub(super) struct Watch {
-    body: Incoming,
-    at: String,
+    stream: MemberStream,
     prefix: Arc<str>,
     /// The bytes after the last line.
     rest: Vec<u8>,
     /// The bytes of `rest` that have no end of a line.
     searched: usize,
     members: Arc<Members>,
-    _connection: Connection,
 }
 
 /// Begins to watch all keys with a prefix, from a revision on.
@@ -40,18 +36,8 @@ pub(super) async fn begin(
     let mut create = range(prefix);
     create["start_revision"] = first.to_string().into();
     let body = json!({ "create_request": create });
-    let ask =
-        Ask { path: "/v3/watch", body: &body, within: WATCH_START_TIMEOUT, is_repeatable: true };
-    let (connection, answer, at) = members.stream(ask).await?;
-    Ok(Watch {
-        body: answer.into_body(),
-        at,
-        prefix: Arc::clone(prefix),
-        rest: Vec::new(),
-        searched: 0,
-        members,
-        _connection: connection,
-    })
+    let stream = members.stream("/v3/watch", &body, WATCH_START_TIMEOUT).await?;
+    Ok(Watch { stream, prefix: Arc::clone(prefix), rest: Vec::new(), searched: 0, members })
 }
 
 impl Changes for Watch {
@@ -66,9 +52,12 @@ impl Changes for Watch {
                     continue;
                 }
                 let away = |reason: String| {
-                    RegistryError::Away(format!("etcd does not answer ({}: {reason})", self.at))
+                    RegistryError::Away(format!(
+                        "etcd does not answer ({}: {reason})",
+                        self.stream.at
+                    ))
                 };
-                match self.body.frame().await {
+                match self.stream.body.frame().await {
                     Some(Ok(frame)) => self.rest.extend(frame.into_data().unwrap_or_default()),
                     Some(Err(error)) => {
                         return Err(away(format!("the watch broke off: {error}")));
@@ -104,14 +93,14 @@ impl Watch {
             return Ok(Vec::new());
         }
         let line: StreamLine<WatchAnswer> =
-            serde_json::from_slice(line).map_err(|_| not_etcd(&self.at))?;
-        let Some(answer) = line.result else { return Err(error_of(line.error, &self.at)) };
+            serde_json::from_slice(line).map_err(|_| not_etcd(&self.stream.at))?;
+        let Some(answer) = line.result else { return Err(error_of(line.error, &self.stream.at)) };
         if answer.compact_revision > 0 {
             return Err(RegistryError::Compacted);
         }
         if answer.canceled {
             let reason = json!({ "message": answer.cancel_reason });
-            return Err(error_of(Some(reason), &self.at));
+            return Err(error_of(Some(reason), &self.stream.at));
         }
         let change = |Event { kind, kv }: Event| {
             let key = kv.key.strip_prefix(&*self.prefix)?.to_owned();
@@ -123,10 +112,10 @@ impl Watch {
 }
 
 /// The next watch may do better at another member: one that is cut off from the others goes on to
-/// answer.
+/// answer. Requests may have left this one long ago.
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.members.leave_current();
+        self.members.leave(self.stream.member);
     }
 }
 

@@ -11,6 +11,7 @@ mod method;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,9 @@ const MAX_COUNTED_PAUSE: Duration = Duration::from_secs(1);
 /// meanwhile.
 const LATE: Duration = Duration::from_secs(1);
 
+/// Names that a pass looks at while the index is locked: some hundred microseconds.
+const LOOKED_AT_ONCE: usize = 1000;
+
 /// Names in a line of the log, at most.
 const MAX_NAMES_LOGGED: usize = 5;
 
@@ -47,7 +51,7 @@ pub async fn run(store: Arc<Store>) {
             info!(seconds = delay.as_secs(), "the nameserver did not run; all leases begin anew");
             renew_all(&store);
         }
-        let (ended, first_deadline) = find_ended(&store, now);
+        let (ended, first_deadline) = find_ended(&store, now).await;
         if !ended.is_empty() {
             remove(&store, keep_answering(ended).await).await;
         }
@@ -65,18 +69,35 @@ fn renew_all(store: &Store) {
     }
 }
 
-/// The names whose lease has ended, and when the next one does.
-fn find_ended(store: &Store, now: Instant) -> (Vec<Named>, Option<Instant>) {
+/// The names whose lease has ended, and when the next one does. Looks at a few at a time: lookups
+/// come between.
+async fn find_ended(store: &Store, now: Instant) -> (Vec<Named>, Option<Instant>) {
     let mut ended = Vec::new();
     let mut first: Option<Instant> = None;
-    for (name, entry) in store.read().leased() {
-        let Some(lease) = &entry.lease else { continue };
-        match lease.deadline() {
-            deadline if deadline <= now => ended.push((Arc::clone(name), Arc::clone(entry))),
-            deadline => first = Some(first.map_or(deadline, |first| first.min(deadline))),
+    let mut seen: Option<Arc<str>> = None;
+    loop {
+        let last = {
+            let names = store.read();
+            let from = seen.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let mut last = None;
+            for (name, entry) in names.leased_from(from).take(LOOKED_AT_ONCE) {
+                last = Some(name);
+                let Some(lease) = &entry.lease else { continue };
+                match lease.deadline() {
+                    deadline if deadline <= now => {
+                        ended.push((Arc::clone(name), Arc::clone(entry)));
+                    }
+                    deadline => first = Some(first.map_or(deadline, |first| first.min(deadline))),
+                }
+            }
+            last.cloned()
+        };
+        if last.is_none() {
+            return (ended, first);
         }
+        seen = last;
+        tokio::task::yield_now().await;
     }
-    (ended, first)
 }
 
 /// The names without those of hosts whose daemons answer: these renew at another nameserver.

@@ -254,7 +254,16 @@ impl Index {
 
     /// Entries that have a lease.
     pub fn leased(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Entry>)> {
-        self.leased.iter().filter_map(|name| self.entries.get_key_value(name))
+        self.leased_from(Bound::Unbounded)
+    }
+
+    /// As [`leased`](Self::leased), from a name on.
+    pub(crate) fn leased_from<'a>(
+        &'a self,
+        first: Bound<&'a str>,
+    ) -> impl Iterator<Item = (&'a Arc<str>, &'a Arc<Entry>)> {
+        let names = self.leased.range::<str, _>((first, Bound::Unbounded));
+        names.filter_map(|name| self.entries.get_key_value(name))
     }
 
     /// Entries that have every one of `tags`; `None` where there are more than `most` to look at.

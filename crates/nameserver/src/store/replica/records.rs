@@ -204,7 +204,9 @@ impl Records {
 
     /// No daemon of the host renews here any more.
     pub(super) fn host_is_silent(&mut self, host: &Arc<str>) -> Vec<Shown> {
-        self.live.remove(host);
+        let was_live = self.live.remove(host).is_some();
+        // It may renew at another nameserver that has not announced it yet.
+        self.doubt(host, was_live);
         self.set_leases(host, None);
         self.show_host(host)
     }
