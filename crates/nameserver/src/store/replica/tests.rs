@@ -5,12 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use remote::NAMESERVER_NAME;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::directory;
-use crate::registry::{Changes, Commit, KeyValue, RegistryFuture, RegistryLease, Snapshot, Write};
+use crate::registry::{
+    Changes, Commit, KeyValue, RegistryError, RegistryFuture, RegistryLease, Snapshot, Write,
+};
 use crate::store::{Entry, Store};
 
 /// etcd as a replica sees it.

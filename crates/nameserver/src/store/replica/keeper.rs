@@ -1,0 +1,285 @@
+//! The task that owns the copy of the directory: it shows the registry's changes in the index, and
+//! writes the changes of clients.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use remote::{Exception, NAMESERVER_NAME};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use super::group::{self, Group, Reply, Stages, WrittenGroup};
+use super::records::{Records, Shown};
+use super::signal::Signal;
+use crate::registry::{Registry, RegistryError};
+use crate::store::index::LAB;
+use crate::store::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
+
+/// Changes that are tried together, at most.
+const MAX_CHANGES_PER_BATCH: usize = 512;
+/// Time after the registry's return in which hosts without a presence are still shown: their
+/// nameservers may have lost their leases, and announce them anew.
+const LEASE_GRACE: Duration = Duration::from_secs(3);
+/// Names that the index takes while it is locked once: some hundred microseconds.
+const SHOWN_AT_ONCE: usize = 500;
+/// Between two reasons that are told while a trouble lasts.
+const TELL_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const NOT_LOADED: &str = "the names are not loaded yet";
+
+/// Time in which a host that goes is shown on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grace {
+    /// The registry is away.
+    Begun,
+    Until(Instant),
+    Over,
+}
+
+/// The task that owns the copy of the directory.
+pub(super) struct Keeper {
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) index: SharedIndex,
+    pub(super) records: Records,
+    /// Stages that wait for the one that is being written.
+    pub(super) stages: VecDeque<Vec<Group>>,
+    pub(super) writing: JoinSet<WrittenGroup>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) is_loaded: bool,
+    /// Why changes are not followed.
+    pub(super) feed: Option<String>,
+    /// Why hosts are not announced.
+    pub(super) presence: Option<String>,
+    pub(super) trouble: watch::Sender<Option<String>>,
+    /// When the hosts are hidden that are gone since the registry was away.
+    pub(super) grace: Grace,
+    /// When a trouble that lasts was told last.
+    pub(super) told: Option<Instant>,
+}
+
+impl Keeper {
+    pub(super) async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<(Change, Reply)>,
+        mut signals: mpsc::Receiver<Signal>,
+    ) {
+        loop {
+            let is_free = self.writing.is_empty();
+            let grace = match self.grace {
+                Grace::Until(end) => Some(end),
+                Grace::Begun | Grace::Over => None,
+            };
+            tokio::select! {
+                Some(written) = self.writing.join_next(), if !is_free => match written {
+                    Ok(written) => self.finish(written),
+                    Err(error) => error!(%error, "a write to the registry has panicked"),
+                },
+                Some(signal) = signals.recv() => self.take_in(signal).await,
+                () = sleep_until(grace.unwrap_or_else(Instant::now)), if grace.is_some() => {
+                    self.grace = Grace::Over;
+                    let gone = self.records.hide_doubtful();
+                    self.show(gone).await;
+                }
+                first = queue.recv(), if is_free => {
+                    let Some(first) = first else { return };
+                    let mut orders = vec![first];
+                    while orders.len() < MAX_CHANGES_PER_BATCH
+                        && let Ok(next) = queue.try_recv()
+                    {
+                        orders.push(next);
+                    }
+                    self.try_changes(orders);
+                }
+            }
+            if self.writing.is_empty() {
+                self.begin_stage();
+            }
+        }
+    }
+
+    async fn take_in(&mut self, signal: Signal) {
+        match signal {
+            Signal::Snapshot(snapshot) => {
+                let shown = self.records.load(snapshot);
+                self.show(shown).await;
+                if !self.is_loaded {
+                    info!(names = self.records.len(), "loaded the names of the registry");
+                }
+                (self.is_loaded, self.feed) = (true, None);
+            }
+            Signal::Changed(changed) => {
+                let shown: Vec<Shown> =
+                    changed.into_iter().flat_map(|change| self.records.change(change)).collect();
+                self.show(shown).await;
+                self.feed = None;
+            }
+            Signal::HostLive(host, length) => {
+                let shown = self.records.host_is_live(&host, length);
+                self.show(shown).await;
+            }
+            Signal::HostSilent(host) => {
+                let shown = self.records.host_is_silent(&host);
+                info!(%host, names = shown.len(), "a host does not renew its names any more");
+                self.show(shown).await;
+            }
+            Signal::Feed(reason) => self.feed = reason,
+            Signal::Presence(reason) => self.presence = reason,
+        }
+        self.set_grace();
+        self.tell();
+    }
+
+    fn set_grace(&mut self) {
+        let is_away = self.feed.is_some() || self.presence.is_some();
+        match self.grace {
+            _ if is_away => {
+                self.records.hold_back();
+                self.grace = Grace::Begun;
+            }
+            Grace::Begun => self.grace = Grace::Until(Instant::now() + LEASE_GRACE),
+            Grace::Until(_) | Grace::Over => {}
+        }
+    }
+
+    /// Puts names into the index, a few at a time.
+    async fn show(&self, shown: Vec<Shown>) {
+        for part in shown.chunks(SHOWN_AT_ONCE) {
+            {
+                let mut index = write(&self.index);
+                for (name, entry) in part {
+                    index.put(name, entry.clone());
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tries changes on the index, takes them back, and prepares them for the registry.
+    fn try_changes(&mut self, orders: Vec<(Change, Reply)>) {
+        let refused = self.reason_to_refuse();
+        let mut stages = Stages::default();
+        let mut tried: Vec<Step> = Vec::new();
+        let mut index = write(&self.index);
+        for (change, reply) in orders {
+            let (outcome, steps) = Transaction::run(&mut index, change);
+            // Each replica registers itself, in its index alone.
+            let (own, shared): (Vec<_>, Vec<_>) =
+                steps.into_iter().partition(|step| *step.name == *NAMESERVER_NAME);
+            drop(own);
+            // The owner of a name stays its owner while its host is hidden.
+            let taken = shared.iter().find_map(|step| {
+                let owner = self.records.hidden_owner(&step.name)?;
+                let new = step.after.as_ref().and_then(|after| after.owner.as_deref());
+                // A lab may take the name of a user, as it may while that is shown.
+                let outranks = |new: &str| new.starts_with(LAB) && !owner.starts_with(LAB);
+                let is_taken = new != Some(&*owner) && !new.is_some_and(outranks);
+                is_taken.then(|| (Arc::clone(&step.name), owner))
+            });
+            if let Some((name, owner)) = taken {
+                undo(&mut index, shared);
+                // The caller may be gone.
+                let _ = reply.send(Err(Exception::naming_error(format!(
+                    "the name {name} belongs to {owner}, whose host is away"
+                ))));
+                continue;
+            }
+            let revision_of = |name: &str| self.records.revision_of(name);
+            match &refused {
+                Some(refused) if !shared.is_empty() => {
+                    undo(&mut index, shared);
+                    // The caller may be gone.
+                    let _ = reply.send(outcome.and(Err(refused.clone())));
+                }
+                _ if shared.is_empty() && tried.is_empty() => drop(reply.send(outcome)),
+                _ => {
+                    stages.add(&shared, (outcome, reply), revision_of);
+                    tried.extend(shared);
+                }
+            }
+        }
+        undo(&mut index, tried);
+        drop(index);
+        self.stages.extend(stages.finish());
+    }
+
+    /// Why nothing can be kept now.
+    fn reason_to_refuse(&self) -> Option<Exception> {
+        let reason = match (&self.feed, self.is_loaded) {
+            (Some(reason), _) => reason.clone(),
+            (None, false) => NOT_LOADED.to_owned(),
+            (None, true) => return None,
+        };
+        Some(group::refusal(&RegistryError::Away(reason)))
+    }
+
+    /// Begins to write the groups of the next stage.
+    fn begin_stage(&mut self) {
+        while self.writing.is_empty()
+            && let Some(stage) = self.stages.pop_front()
+        {
+            for mut group in stage {
+                let settled = group.settle(|name, entry| {
+                    self.records.has(name, entry).then(|| self.records.revision_of(name))
+                });
+                if settled.is_err() || group.changes.is_empty() {
+                    group.answer(settled);
+                    continue;
+                }
+                let (registry, permits) = (Arc::clone(&self.registry), Arc::clone(&self.permits));
+                self.writing.spawn(async move {
+                    // The semaphore is never closed.
+                    let _permit = permits.acquire_owned().await;
+                    group.write(registry).await
+                });
+            }
+        }
+    }
+
+    fn finish(&mut self, WrittenGroup { group, kept, outcome }: WrittenGroup) {
+        {
+            let mut index = write(&self.index);
+            for (names, revision) in kept {
+                for name in names {
+                    let Some(change) = group.changes.get(&name) else { continue };
+                    let shown = self.records.set_own(&name, change.after.clone(), revision);
+                    if let Some((name, entry)) = shown {
+                        index.put(&name, entry);
+                    }
+                }
+            }
+        }
+        if let Err(error) = &outcome {
+            debug!(%error, "a change could not be kept");
+        }
+        group.answer(outcome);
+    }
+
+    /// Tells what keeps the names from being as they are elsewhere.
+    fn tell(&mut self) {
+        let reason = self.feed.as_ref().or(self.presence.as_ref());
+        let trouble = match (reason, self.is_loaded) {
+            (Some(reason), true) => Some(format!(
+                "the names are stale, as they were before, and none can be registered: {reason}"
+            )),
+            (Some(reason), false) => Some(format!("{NOT_LOADED}: {reason}")),
+            (None, false) => Some(NOT_LOADED.to_owned()),
+            (None, true) => None,
+        };
+        let (is_well, was_well) = (trouble.is_none(), self.trouble.borrow().is_none());
+        // While it is away each try may tell another reason.
+        if *self.trouble.borrow() == trouble
+            || !is_well && !was_well && self.told.is_some_and(|told| told.elapsed() < TELL_INTERVAL)
+        {
+            return;
+        }
+        match (&trouble, self.told) {
+            (Some(trouble), told) if was_well || told.is_none() => warn!("{trouble}"),
+            (Some(trouble), _) => debug!("{trouble}"),
+            (None, _) => info!("the names are those of the registry"),
+        }
+        self.told = (!is_well).then(Instant::now);
+        self.trouble.send_replace(trouble);
+    }
+}
