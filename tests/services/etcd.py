@@ -1,21 +1,40 @@
-"""etcd: a cluster of members on loopback, started by a test and changed with `etcdctl`; and lookups
-at nameservers meanwhile."""
+"""etcd: a cluster of members on loopback, started by a test and changed with `etcdctl`."""
 
 import json
 import os
 import signal
 import subprocess
-import threading
-import time
 
-from harness import NEVER, free_port, proxy, wait_for
-from Pyro5.errors import PyroError
+from harness import Certificates, NEVER, free_port, wait_for
+
+
+class Tls:
+    """Files of a cluster that shows a certificate and wants one."""
+
+    def __init__(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        made = Certificates(folder)
+        names = made.extensions("names", "subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        self.cert, self.key, self.cacert = made.issued("server", *names)
+        self.client_cert, self.client_key, _ = made.issued("client", *names, subject="lab")
+
+    @property
+    def options(self):
+        """Of a member."""
+        files = ["--cert-file", self.cert, "--key-file", self.key, "--trusted-ca-file", self.cacert]
+        return [*map(str, files), "--client-cert-auth"]
+
+    @property
+    def settings(self):
+        """As a nameserver's table `etcd` and `etcdctl` call them."""
+        return {"cacert": str(self.cacert), "cert": str(self.client_cert), "key": str(self.client_key)}
 
 
 class Member:
     """A member of the cluster; its ports and its data stay over restarts."""
 
-    def __init__(self, folder, name, host):
+    def __init__(self, folder, name, host, tls=None):
+        self.tls = tls
         self.folder, self.name, self.host = folder / name, name, host
         self.folder.mkdir(parents=True)
         self.port, self.peer_port = free_port(), free_port()
@@ -23,7 +42,7 @@ class Member:
 
     @property
     def url(self):
-        return f"http://{self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}"
 
     @property
     def peer_url(self):
@@ -37,6 +56,7 @@ class Member:
             "--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url,
             "--initial-cluster", cluster, "--logger", "zap",
             "--heartbeat-interval", "100", "--election-timeout", "1000", *options,
+            *(self.tls.options if self.tls else []),
         ]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
@@ -54,13 +74,15 @@ class Member:
 
 
 class Etcd:
-    def __init__(self, folder, members=1, host="127.0.0.1"):
-        self.members = [Member(folder, f"e{number}", host) for number in range(members)]
-        self._cluster = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
+    def __init__(self, folder, members=1, host="127.0.0.1", tls=None):
+        self.members = [Member(folder, f"e{number}", host, tls) for number in range(members)]
+        # Options of `etcdctl`.
+        self.options = [f"--{key}={value}" for key, value in tls.settings.items()] if tls else []
+        self.initial = ",".join(f"{member.name}={member.peer_url}" for member in self.members)
 
     def start(self, *members):
         for member in members or self.members:
-            member.start(self._cluster)
+            member.start(self.initial)
         wait_for(self.is_well, NEVER, "etcd answers")
         return self
 
@@ -74,14 +96,14 @@ class Etcd:
     def endpoints(self):
         return [member.url for member in self.members]
 
-    def yaml(self, prefix="/ferrolab"):
-        return json.dumps({"endpoints": self.endpoints, "prefix": prefix})
+    def yaml(self, prefix="/ferrolab", **settings):
+        return json.dumps({"endpoints": self.endpoints, "prefix": prefix, **settings})
 
-    def ctl(self, *arguments, check=True, endpoints=None):
+    def ctl(self, *arguments, check=True, endpoints=None, typed=""):
         living = endpoints or [member.url for member in self.members if member.process]
         done = subprocess.run(
-            ["etcdctl", f"--endpoints={','.join(living)}", *arguments],
-            env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True, timeout=NEVER,
+            ["etcdctl", f"--endpoints={','.join(living)}", *self.options, *arguments],
+            env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True, timeout=NEVER, input=typed,
         )
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout
@@ -109,31 +131,3 @@ class Etcd:
             return None
 
         return wait_for(find, NEVER, "a leader")
-
-
-class Lookups:
-    """Lookups of a name at every nameserver, one after another: their times and failures."""
-
-    def __init__(self, ports, name):
-        self.failures, self.times, self._stop = [], [], threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(port, name)) for port in ports]
-
-    def _look(self, port, name):
-        with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names:
-            while not self._stop.wait(0.01):
-                begun = time.perf_counter()
-                try:
-                    names.lookup(name)
-                except PyroError as error:
-                    self.failures.append(f"{port}: {error!r}")
-                self.times.append(time.perf_counter() - begun)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()

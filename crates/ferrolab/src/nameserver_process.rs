@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lab_config::{Access, Host, Nameserver, Storage};
+use lab_config::{Access, Etcd, Host, Nameserver, Storage};
 use nameserver::autoclean::{self, Patience};
+use nameserver::registry::LastKnownFile;
 use nameserver::{NameServerObject, Store, broadcast, leases};
 use remote::{Daemon, DaemonConfig, Limits, Location, NAMESERVER_NAME, ServerType, Uri};
 use serde::{Deserialize, Serialize};
@@ -28,8 +29,9 @@ use crate::host::address::{
 };
 use crate::host::{self, ChildReport, DaemonMessage, DaemonOrder, local_address, named_host};
 use crate::labs::{LAB_OBJECT, LabObject, LabSource};
-use crate::os;
+use crate::paths::last_known_names;
 use crate::tls::{self, CertificateStanding, PortTls};
+use crate::{files, os, state_file};
 
 /// A nameserver accepts every tag that a configuration may have.
 const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::MAX_TAG_BYTES);
@@ -41,6 +43,8 @@ const UNREAD: usize = 256 * 1024 * 1024;
 /// Bytes of a request, compressed or not: a batch that registers a hundred thousand names has
 /// somewhat less.
 const REQUEST: usize = 16 * 1024 * 1024;
+/// Bytes of the file with the last known names: ten times that of a hundred thousand.
+const MAX_NAMES_FILE: u64 = 64 * 1024 * 1024;
 /// Bytes of an answer: what `limits` allows, and what is around it.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
@@ -265,12 +269,40 @@ fn open(
             let uri = Uri::Pyro { object: NAMESERVER_NAME.to_owned(), location: location.clone() };
             let address = uri_for_people(&uri, public_address_for(&uri));
             info!(replica = id, prefix = etcd.prefix, "serves names that etcd keeps");
-            return Ok((Store::shared(Arc::new(registry), id, address), None));
+            let file = NamesFile { path: last_known_names(database), etcd: etcd.clone() };
+            // Of a nameserver that was killed while it wrote.
+            files::sweep(&file.path);
+            let store = Store::shared(Arc::new(registry), (id, address), Some(Arc::new(file)));
+            return Ok((store, None));
         }
     };
     let opened = Store::open(file).map_err(|error| failed(error.to_string()))?;
     info!(file = %file.display(), names = opened.0.read().len(), "opened the database");
     Ok(opened)
+}
+
+/// File for the last known names of a directory on etcd.
+struct NamesFile {
+    path: PathBuf,
+    etcd: Etcd,
+}
+
+impl LastKnownFile for NamesFile {
+    fn directory(&self) -> String {
+        let mut endpoints = self.etcd.endpoints.clone();
+        endpoints.sort();
+        format!("{} at {}", self.etcd.prefix.trim_end_matches('/'), endpoints.join(" "))
+    }
+
+    fn read(&self, parse: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+        let read = state_file::read_bytes_with(&self.path, MAX_NAMES_FILE, parse);
+        read.map(drop).map_err(|unusable| unusable.to_string())
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), String> {
+        let replaced = files::replace_private(&self.path, bytes);
+        replaced.map_err(|error| format!("{error}: {}", error.source))
+    }
 }
 
 /// As Pyro5's nameserver does. Where it was under another address before, that is replaced.

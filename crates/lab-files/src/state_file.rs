@@ -44,6 +44,26 @@ pub fn read_list<T: DeserializeOwned>(path: &Path) -> Result<Option<Vec<T>>, Unu
     setting_aside(path, parse(path, b'['))
 }
 
+/// As [`read`], a file whose bytes `parse` takes, `most` of them; false where it does not exist.
+///
+/// # Errors
+/// It cannot be used, or `parse` says how it is damaged.
+pub fn read_bytes_with(
+    path: &Path,
+    most: u64,
+    parse: impl FnOnce(&[u8]) -> Result<(), String>,
+) -> Result<bool, Unusable> {
+    let unusable = |reason: String| Unusable { path: path.to_path_buf(), reason, aside: None };
+    let parsed = match contents(path, most) {
+        Ok(None) => return Ok(false),
+        Ok(Some(bytes)) => {
+            parse(&bytes).map_err(|reason| unusable(format!("is damaged ({reason})")))
+        }
+        Err(unusable) => Err(unusable),
+    };
+    setting_aside(path, parsed).map(|()| true)
+}
+
 fn setting_aside<T>(path: &Path, read: Result<T, Unusable>) -> Result<T, Unusable> {
     read.map_err(|unusable| {
         let aside = set_aside(path).map_err(|error| error.to_string());
@@ -63,15 +83,7 @@ pub fn peek<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Unusable> {
 /// too, an empty one for the defaults.
 fn parse<T: DeserializeOwned>(path: &Path, first: u8) -> Result<Option<T>, Unusable> {
     let unusable = |reason: String| Unusable { path: path.to_path_buf(), reason, aside: None };
-    // Writing replaces a state file, so that a link is nobody's arrangement.
-    if path.is_symlink() {
-        return Err(unusable("is a link, not a file".to_owned()));
-    }
-    let bytes = match read_bytes(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(format!("cannot be read ({error})"))),
-    };
+    let Some(bytes) = contents(path, MAX_BYTES)? else { return Ok(None) };
     match bytes.trim_ascii_start().first() {
         None => return Err(unusable("is empty".to_owned())),
         Some(begins) if *begins != first => {
@@ -86,14 +98,28 @@ fn parse<T: DeserializeOwned>(path: &Path, first: u8) -> Result<Option<T>, Unusa
     }
 }
 
-fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+/// The bytes of a file; `None` where it does not exist.
+fn contents(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Unusable> {
+    let unusable = |reason: String| Unusable { path: path.to_path_buf(), reason, aside: None };
+    // Writing replaces a state file, so that a link is nobody's arrangement.
+    if path.is_symlink() {
+        return Err(unusable("is a link, not a file".to_owned()));
+    }
+    match read_bytes(path, most) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(format!("cannot be read ({error})"))),
+    }
+}
+
+fn read_bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = open::open_regular(path)?;
     let bytes = file.metadata()?.len();
-    if bytes > MAX_BYTES {
-        return Err(io::Error::other(format!("it has {bytes} bytes, at most {MAX_BYTES}")));
+    if bytes > most {
+        return Err(io::Error::other(format!("it has {bytes} bytes, at most {most}")));
     }
     let mut content = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut content)?;
+    file.take(most).read_to_end(&mut content)?;
     Ok(content)
 }
 

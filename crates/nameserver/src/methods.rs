@@ -33,6 +33,12 @@ pub(crate) enum NameCall {
     RemoveMatching {
         pattern: String,
     },
+    /// Names that are hidden because their hosts are away, as the call of `list` finds names.
+    ListHidden(Box<NameCall>),
+    /// Removes one of those.
+    RemoveHidden {
+        name: String,
+    },
 }
 
 /// A question about at most one name. The answer is built after the index is unlocked.
@@ -44,6 +50,12 @@ pub(crate) enum Found {
     Entry { entry: Arc<Entry>, with_metadata: bool },
     Names { names: Vec<Named>, with_metadata: bool },
 }
+
+/// Method of a nameserver that is one of several replicas: as `list`, for names of hosts that are
+/// away. Stock clients never see it.
+pub(crate) const LIST_HIDDEN: &str = "list_hidden";
+/// The same for the removal of one such name; 1 if it was there.
+pub(crate) const REMOVE_HIDDEN: &str = "remove_hidden";
 
 /// Bytes of a value that takes no time to build.
 const SMALL_VALUE: usize = 128 * 1024;
@@ -81,7 +93,14 @@ impl NameCall {
                 Ok(NameCall::Change(change, |_| Value::None))
             }
             "remove" => remove(call),
-            "list" => list(call),
+            "list" => list(LIST, call),
+            LIST_HIDDEN => {
+                list(LIST_HIDDEN_SIGNATURE, call).map(Box::new).map(NameCall::ListHidden)
+            }
+            REMOVE_HIDDEN => {
+                let [name] = REMOVE_HIDDEN_SIGNATURE.bind(call)?;
+                Ok(NameCall::RemoveHidden { name: name_of(name)? })
+            }
             "yplookup" => yplookup(call),
             _ => Err(Operation::Call(call).unexposed()),
         }
@@ -234,8 +253,8 @@ fn remove(call: MethodCall) -> Result<NameCall, Exception> {
     }
 }
 
-fn list(call: MethodCall) -> Result<NameCall, Exception> {
-    let [prefix, regex, return_metadata] = LIST.bind(call)?;
+fn list(signature: Signature, call: MethodCall) -> Result<NameCall, Exception> {
+    let [prefix, regex, return_metadata] = signature.bind(call)?;
     let with_metadata = flag(&return_metadata);
     let prefix = match (given(prefix), given(regex)) {
         (Some(_), Some(_)) => {
@@ -294,6 +313,10 @@ const LIST: Signature = Signature {
     parameters: &["prefix", "regex", "return_metadata"],
     required: 0,
 };
+const LIST_HIDDEN_SIGNATURE: Signature =
+    Signature { name: "NameServer.list_hidden", parameters: LIST.parameters, required: 0 };
+const REMOVE_HIDDEN_SIGNATURE: Signature =
+    Signature { name: "NameServer.remove_hidden", parameters: &["name"], required: 1 };
 const YPLOOKUP: Signature = Signature {
     name: "NameServer.yplookup",
     parameters: &["meta_all", "meta_any", "return_metadata"],

@@ -14,10 +14,10 @@ use crate::change_log::ChangeLog;
 use crate::directory;
 use crate::leases;
 use crate::limits::{Budget, SMALL_ANSWER};
-use crate::methods::{Found, NameCall};
+use crate::methods::{Found, LIST_HIDDEN, NameCall, REMOVE_HIDDEN};
 use crate::owner::Client;
 use crate::search::{Searches, Sought};
-use crate::store::{Change, Store};
+use crate::store::{Change, Named, Store};
 
 /// Calls of a batch in one transaction, at most: other clients wait for its end.
 const MAX_CALLS_PER_TRANSACTION: usize = 1000;
@@ -88,6 +88,11 @@ impl NameServerObject {
         NameServerObject { access: Some(gate), ..self }
     }
 
+    /// Whether the names are those of a shared directory.
+    fn is_replica(&self) -> bool {
+        self.store.hosts().is_some()
+    }
+
     /// The method by which daemons renew their names.
     fn lease_method(&self) -> &'static str {
         match self.store.hosts() {
@@ -125,11 +130,15 @@ impl NameServerObject {
                 self.build_value(found?, budget).await
             }
             NameCall::Change(change, value) => self.change(change).await.map(value),
-            NameCall::List { which, with_metadata } => {
-                self.list(Sought::Names(which), with_metadata, budget).await
+            NameCall::List { .. } | NameCall::Search { .. } => self.list(call, None, budget).await,
+            NameCall::ListHidden(list) => {
+                let hidden = Arc::from(self.store.hidden().await);
+                self.list(*list, Some(hidden), budget).await
             }
-            NameCall::Search { pattern, with_metadata } => {
-                self.list(Sought::Pattern(pattern), with_metadata, budget).await
+            NameCall::RemoveHidden { name } => {
+                let change =
+                    self.changes.watch(directory::remove(name.clone()), self.client.clone());
+                self.store.change_hidden(name, change).await.map(Value::from)
             }
             NameCall::RemoveMatching { pattern } => {
                 let sought = Sought::Pattern(pattern);
@@ -205,7 +214,9 @@ impl NameServerObject {
                     // Not quick, so not in a transaction.
                     NameCall::List { .. }
                     | NameCall::Search { .. }
-                    | NameCall::RemoveMatching { .. } => continue,
+                    | NameCall::RemoveMatching { .. }
+                    | NameCall::ListHidden(_)
+                    | NameCall::RemoveHidden { .. } => continue,
                 };
                 match found.and_then(|found| found.charge(&mut left).map(|()| found)) {
                     Ok(found) => all.push(found),
@@ -232,14 +243,22 @@ impl NameServerObject {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Lists the names that are sought. Without memory for the answer they are let go, and sought
-    /// again when there is.
+    /// Lists names, of all or of those `among` others. Without memory for the answer they are let
+    /// go, and sought again when there is.
     async fn list(
         &self,
-        sought: Sought,
-        with_metadata: bool,
+        call: NameCall,
+        among: Option<Arc<[Named]>>,
         budget: &mut Budget,
     ) -> Result<Value, Exception> {
+        let (sought, with_metadata) = match call {
+            NameCall::List { which, with_metadata } => (Sought::Names(which), with_metadata),
+            NameCall::Search { pattern, with_metadata } => {
+                (Sought::Pattern(pattern), with_metadata)
+            }
+            // No list.
+            _ => return Ok(Value::None),
+        };
         let reached_at = self.reached_at;
         loop {
             let before = budget.clone();
@@ -248,7 +267,18 @@ impl NameServerObject {
                 found.charge(left)?;
                 left.try_reserve().then(|| found.into_value(reached_at)).transpose()
             };
-            if let Some(value) = self.searches.find(sought.clone(), budget, build).await? {
+            let (sought, searches) = (sought.clone(), &self.searches);
+            let found = match among.clone() {
+                None => searches.find(sought, budget, build).await?,
+                Some(among) => {
+                    let names = move |prefix: &str| {
+                        let begin = |(name, _): &&Named| name.starts_with(prefix);
+                        among.iter().filter(begin).cloned().collect()
+                    };
+                    searches.find_among(names, sought, budget, build).await?
+                }
+            };
+            if let Some(value) = found {
                 return Ok(value);
             }
             budget.reserve().await?;
@@ -275,17 +305,10 @@ impl NameServerObject {
 
 impl Object for NameServerObject {
     fn metadata(&self) -> Result<Metadata, Exception> {
-        Ok(Metadata::methods([
-            "count",
-            "list",
-            "lookup",
-            "ping",
-            "register",
-            "remove",
-            self.lease_method(),
-            "set_metadata",
-            "yplookup",
-        ]))
+        let lease = self.lease_method();
+        let own = ["count", "list", "lookup", "ping", "register", "remove", lease];
+        let hidden = [LIST_HIDDEN, REMOVE_HIDDEN].into_iter().filter(|_| self.is_replica());
+        Ok(Metadata::methods(own.into_iter().chain(["set_metadata", "yplookup"]).chain(hidden)))
     }
 
     /// Names are everybody's to read; changes are checked name by name.

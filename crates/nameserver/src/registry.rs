@@ -84,6 +84,23 @@ pub trait Changes: Send {
     fn next(&mut self) -> RegistryFuture<'_, Vec<KeyValue>>;
 }
 
+/// File of this host for the last known names of a directory, for starts without the registry. Its
+/// functions block.
+pub trait LastKnownFile: Send + Sync + 'static {
+    /// The directory that the names are of: a file of another one is not used.
+    fn directory(&self) -> String;
+    /// Hands the file's bytes to `parse`, if there is a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or `parse` says how it is damaged. It is set aside; the text names it.
+    fn read(&self, parse: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String>;
+    /// Replaces the file: after an interruption there is the old one, or the new.
+    ///
+    /// # Errors
+    /// It cannot be written; the text says why.
+    fn replace(&self, bytes: &[u8]) -> Result<(), String>;
+}
+
 /// Operations in one transaction, at most (etcd's `max-txn-ops`).
 pub const MAX_WRITES: usize = 128;
 /// Bytes of the keys and values in one transaction, at most: etcd takes requests of 1.5 MiB.

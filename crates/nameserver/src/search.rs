@@ -61,6 +61,17 @@ impl Searches {
         then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
     ) -> Result<T, Exception> {
         let store = Arc::clone(&self.store);
+        self.find_among(move |prefix| copy_names(&store, prefix), sought, budget, then).await
+    }
+
+    /// As [`find`](Self::find), among the names that a function gives for a prefix.
+    pub(crate) async fn find_among<T: Send + 'static>(
+        &self,
+        names: impl FnOnce(&str) -> Vec<Named> + Send + 'static,
+        sought: Sought,
+        budget: &mut Budget,
+        then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
+    ) -> Result<T, Exception> {
         let permits = match sought {
             Sought::Pattern(_) => &self.patterns,
             Sought::Names(_) => &self.lists,
@@ -71,7 +82,7 @@ impl Searches {
         let mut left = std::mem::take(budget);
         let search = move || {
             let deadline = Deadline { started: Instant::now(), limit: left.searching, caller };
-            let found = sought.find_in(&store, &deadline)?;
+            let found = sought.find_among(names, &deadline)?;
             left.searching = left.searching.saturating_sub(deadline.started.elapsed());
             let made = then(found, &mut left)?;
             Ok((made, left))
@@ -107,16 +118,18 @@ async fn run_blocking<T: Send + 'static>(
 }
 
 impl Sought {
-    fn find_in(self, store: &Store, deadline: &Deadline) -> Result<Vec<Named>, Exception> {
+    fn find_among(
+        self,
+        names: impl FnOnce(&str) -> Vec<Named>,
+        deadline: &Deadline,
+    ) -> Result<Vec<Named>, Exception> {
         match self {
             Sought::Pattern(pattern) => {
                 let pattern = Pattern::new(&pattern)?;
-                let names = copy_names(store, pattern.prefix());
-                select(names, deadline, |name, _| pattern.matches(name))
+                select(names(pattern.prefix()), deadline, |name, _| pattern.matches(name))
             }
             Sought::Names(which) => {
-                let names = copy_names(store, which.prefix());
-                select(names, deadline, |_, entry| which.is(entry))
+                select(names(which.prefix()), deadline, |_, entry| which.is(entry))
             }
         }
     }

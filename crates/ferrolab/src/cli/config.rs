@@ -15,10 +15,11 @@ use super::output::print_json;
 use super::reload::{Reloaded, SETTLING};
 use super::table::{for_terminal, lines_for_terminal};
 use super::{Outcome, ReloadInUse, ask, export, import, paths};
-use crate::host::{CheckedDriver, check_drivers};
+use crate::host::{CheckedDriver, check_drivers, shared_id};
 use crate::supervise::active_config;
 use crate::supervise::control::WhenInUse;
 use crate::supervise::control::client::Client;
+use crate::supervise::entries::lab_id;
 
 /// Check, install and show the configuration
 #[derive(Debug, Subcommand)]
@@ -163,7 +164,11 @@ fn check(file: &Path, imports: bool, connects: bool, json: bool) -> Outcome {
         false => None,
     };
     let connections = match connects {
-        true => super::runtime()?.block_on(check_connections(&checked.configuration)),
+        true => {
+            let own = lab_id::peek(&paths()?).map(|lab| shared_id(&lab));
+            let connecting = check_connections(&checked.configuration, own.as_deref());
+            super::runtime()?.block_on(connecting)
+        }
         false => Vec::new(),
     };
     let unconnected = connections.iter().filter(|connection| connection.error.is_some()).count();

@@ -1,10 +1,13 @@
 //! Connections of a configuration that `config check --connect` tries: the etcd of each nameserver.
 
-use lab_config::{Configuration, Etcd};
+use lab_config::{Configuration, Etcd, Service};
 use serde::Serialize;
 
 use super::table::lines_for_terminal;
 use crate::etcd::EtcdRegistry;
+
+/// Names of others that are shown, at most.
+const MAX_NAMES_SHOWN: usize = 5;
 
 /// A connection that was tried.
 #[derive(Debug, Serialize)]
@@ -14,23 +17,43 @@ pub(super) struct Connected {
     pub(super) error: Option<String>,
 }
 
-/// Tries the etcd of each nameserver.
-pub(super) async fn check_connections(configuration: &Configuration) -> Vec<Connected> {
+/// Tries the etcd of each nameserver. `own` is the lab's host among those that share a directory.
+pub(super) async fn check_connections(
+    configuration: &Configuration,
+    own: Option<&str>,
+) -> Vec<Connected> {
     let mut connections = Vec::new();
     for nameserver in &configuration.nameservers {
         let Some(etcd) = &nameserver.etcd else { continue };
+        let services = configuration.services.iter();
+        let is_here = |service: &&Service| service.nameservers.contains(&nameserver.name);
+        let names: Vec<&str> =
+            services.filter(is_here).map(|service| service.name.as_str()).collect();
         connections.push(Connected {
             nameserver: nameserver.name.clone(),
             endpoints: etcd.endpoints.clone(),
-            error: check_etcd(etcd).await.err(),
+            error: check_etcd(etcd, &names, own).await.err(),
         });
     }
     connections
 }
 
-async fn check_etcd(etcd: &Etcd) -> Result<(), String> {
+async fn check_etcd(etcd: &Etcd, names: &[&str], own: Option<&str>) -> Result<(), String> {
     let registry = EtcdRegistry::new(etcd)?;
-    registry.probe().await.map_err(|error| error.to_string())
+    registry.probe().await.map_err(|error| error.to_string())?;
+    let others = registry.names_of_others(names, own).await.map_err(|error| error.to_string())?;
+    let more = match others.len().saturating_sub(MAX_NAMES_SHOWN) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    match others.get(..MAX_NAMES_SHOWN.min(others.len())) {
+        None | Some([]) => Ok(()),
+        Some(shown) => Err(format!(
+            "names of this configuration belong to another lab than that of this data directory: \
+             {}{more}; give them other names, or remove them there",
+            shown.join(", ")
+        )),
+    }
 }
 
 impl Connected {

@@ -29,6 +29,7 @@ pub(super) const HINT: &str = "is the lab up? see `ferrolab ps`, start it with `
     ferrolab nslist --any camera laser       # names with one of them\n  \
     ferrolab nslist --ns labserver:9090 --json\n  \
     ferrolab nslist --lab optics             # of another lab\n  \
+    ferrolab nslist --hidden                 # of hosts that are away\n  \
     ferrolab nslist --discover               # whichever nameserver the network has")]
 pub(super) struct Arguments {
     /// Only names that begin with this
@@ -46,6 +47,9 @@ pub(super) struct Arguments {
     /// Names of this lab of `labs` in the configuration (several times for several)
     #[arg(long = "lab", value_name = "LAB", conflicts_with_all = ["location", "discover"])]
     labs: Vec<String>,
+    /// Only names that nameservers with `storage: etcd` hide, because their hosts are away
+    #[arg(long, conflicts_with_all = ["all", "any"])]
+    hidden: bool,
     #[command(flatten)]
     pub(super) nameserver: NameserverArgument,
     /// Print a JSON list instead of a table
@@ -82,6 +86,7 @@ struct Filter {
     regex: Option<String>,
     all: Vec<String>,
     any: Vec<String>,
+    is_hidden: bool,
 }
 
 /// Names, and why some are missing.
@@ -117,6 +122,7 @@ impl Arguments {
             regex: self.regex.clone(),
             all: self.all.clone().unwrap_or_default(),
             any: self.any.clone(),
+            is_hidden: self.hidden,
         }
     }
 }
@@ -215,8 +221,9 @@ async fn names_elsewhere(others: Vec<OtherLab>, filter: &Filter, paths: &Paths) 
 
 /// The names that are asked for, sorted.
 async fn find(filter: &Filter, nameserver: &mut NameServer) -> Result<Vec<Registration>, Error> {
-    let Filter { prefix, regex, all, any } = filter;
+    let Filter { prefix, regex, all, any, is_hidden } = filter;
     let mut found = match (regex, all.as_slice(), any.as_slice()) {
+        _ if *is_hidden => nameserver.hidden(prefix.as_deref(), regex.as_deref()).await,
         (Some(regex), ..) => nameserver.matching(regex).await,
         (None, [], []) => nameserver.list(prefix.as_deref()).await,
         (None, [], any) => nameserver.with_any_tag(any).await,

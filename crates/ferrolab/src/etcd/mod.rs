@@ -126,6 +126,39 @@ impl EtcdRegistry {
         self.check_prefix(false).await
     }
 
+    /// Those of the names that another host than `own` has, with their URIs: of one that is there,
+    /// or with an owner, who stays while it is away. Changes nothing.
+    ///
+    /// # Errors
+    /// etcd does not answer.
+    pub(crate) async fn names_of_others(
+        &self,
+        names: &[&str],
+        own: Option<&str>,
+    ) -> Result<Vec<String>, RegistryError> {
+        let mut others = Vec::new();
+        for name in names {
+            let key = encode(&format!("{}names/{name}", self.prefix));
+            let found: RangeAnswer =
+                self.ask("/v3/kv/range", &json!({ "key": key }), ANSWER_TIMEOUT).await?;
+            let value = found.kvs.first().map(|kv| serde_json::from_slice::<Value>(&kv.value));
+            let Some(Ok(value)) = value else { continue };
+            let Some(host) = value["host"].as_str().filter(|host| Some(*host) != own) else {
+                continue;
+            };
+            let mut presence = range(&format!("{}hosts/{host}/", self.prefix));
+            presence["limit"] = "1".into();
+            let found: RangeAnswer = self.ask("/v3/kv/range", &presence, ANSWER_TIMEOUT).await?;
+            let uri = value["uri"].as_str().unwrap_or("no URI");
+            match (found.kvs.is_empty(), value["owner"].as_str()) {
+                (false, _) => others.push(format!("{name} ({uri})")),
+                (true, Some(owner)) => others.push(format!("{name} ({uri}, of {owner}, away)")),
+                (true, None) => {}
+            }
+        }
+        Ok(others)
+    }
+
     async fn load_all(&self) -> Result<Snapshot, RegistryError> {
         let mut snapshot = Snapshot::default();
         let mut request = range(&self.prefix);

@@ -289,6 +289,12 @@ impl Paths {
     }
 }
 
+/// File with the last known names of a nameserver on etcd, beside the `database` it would have with
+/// `storage: sql`.
+pub(crate) fn last_known_names(database: &Path) -> PathBuf {
+    database.with_extension("names.gz")
+}
+
 /// The files of a daemon's locks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LockFiles {

@@ -299,9 +299,9 @@ async fn a_restart_gives_a_lease_of_grace() {
     let leased: Vec<_> = store.read().leased().map(|(name, _)| name.to_string()).collect();
     assert_eq!(leased, ["ours"]);
     assert_eq!(only_names(&store), ["ours", "overwritten", "stock"]);
-    let (ended, first) = find_ended(&store, before + LEASE - Duration::from_millis(1));
+    let (ended, first) = find_ended(&store, before + LEASE - Duration::from_millis(1)).await;
     assert!(ended.is_empty() && first >= Some(before + LEASE));
-    let (ended, _) = find_ended(&store, Instant::now() + LEASE);
+    let (ended, _) = find_ended(&store, Instant::now() + LEASE).await;
     assert_eq!(ended.len(), 1);
 }
 

@@ -30,7 +30,7 @@ pub(crate) use shares::{Pace, Share};
 pub(crate) use transaction::{Change, Lost, NameRights, Transaction};
 use transaction::{SharedIndex, write};
 
-use crate::registry::Registry;
+use crate::registry::{LastKnownFile, Registry};
 use crate::store::database::Database;
 use crate::store::replica::Replica;
 use crate::store::writer::Writer;
@@ -77,10 +77,15 @@ impl Store {
     }
 
     /// A store that is one of several replicas of a directory in `registry`: the one with this id,
-    /// which clients reach at this address. It has no names until it has loaded them.
-    pub fn shared(registry: Arc<dyn Registry>, id: String, address: String) -> Self {
+    /// which clients reach at this address. It has no names until it has loaded them; where the
+    /// registry is away at its start, those of the `file`, which it writes for that case.
+    pub fn shared(
+        registry: Arc<dyn Registry>,
+        (id, address): (String, String),
+        file: Option<Arc<dyn LastKnownFile>>,
+    ) -> Self {
         let index = SharedIndex::default();
-        let replica = Replica::start(registry, Arc::clone(&index), id, address);
+        let replica = Replica::start(registry, Arc::clone(&index), (id, address), file);
         Store { index, keeping: Keeping::Shared(replica) }
     }
 
@@ -106,7 +111,27 @@ impl Store {
                 Changed::Now(Transaction::run(&mut index, change).0)
             }
             Keeping::Database(writer) => Changed::Later(writer.change(change)),
-            Keeping::Shared(replica) => Changed::Later(replica.change(change)),
+            Keeping::Shared(replica) => Changed::Later(replica.change(change, None)),
+        }
+    }
+
+    /// The names of a shared directory that are hidden because their hosts are away, sorted.
+    pub(crate) async fn hidden(&self) -> Vec<Named> {
+        match &self.keeping {
+            Keeping::Shared(replica) => replica.hidden().await,
+            Keeping::Memory | Keeping::Database(_) => Vec::new(),
+        }
+    }
+
+    /// Makes a change that finds a hidden name among the others; 0 if it is not hidden.
+    pub(crate) async fn change_hidden(
+        &self,
+        name: String,
+        change: Change,
+    ) -> Result<usize, Exception> {
+        match &self.keeping {
+            Keeping::Shared(replica) => replica.change(change, Some(name)).await,
+            Keeping::Memory | Keeping::Database(_) => Ok(0),
         }
     }
 

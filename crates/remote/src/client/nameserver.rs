@@ -214,6 +214,36 @@ impl NameServer {
         self.query("yplookup", "meta_any", tag_list(tags)).await
     }
 
+    /// The registrations that a replica of a shared directory hides, because their hosts are away:
+    /// those that begin with `prefix`, or match the regular expression `regex`. None of a nameserver
+    /// that hides none.
+    ///
+    /// # Errors
+    /// As [`NameServer::matching`].
+    pub async fn hidden(
+        &mut self,
+        prefix: Option<&str>,
+        regex: Option<&str>,
+    ) -> Result<Vec<Registration>, Error> {
+        const METHOD: &str = "list_hidden";
+        if !self.proxy.metadata().await?.methods.iter().any(|method| method == METHOD) {
+            return Ok(Vec::new());
+        }
+        match regex {
+            Some(regex) => self.query(METHOD, "regex", regex.into()).await,
+            None => self.query(METHOD, "prefix", prefix.into()).await,
+        }
+    }
+
+    /// Removes a hidden registration for ever; true if it existed.
+    ///
+    /// # Errors
+    /// As [`Proxy::call`].
+    pub async fn remove_hidden(&mut self, name: &str) -> Result<bool, Error> {
+        let removed = self.proxy.call("remove_hidden", vec![name.into()], Vec::new()).await?;
+        Ok(removed.as_i64() == Some(1))
+    }
+
     async fn query(
         &mut self,
         method: &'static str,

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use miette::Report;
-use remote::{NAMESERVER_NAME, NameServer, Registration};
+use remote::{Error, NAMESERVER_NAME, NameServer, Registration};
 use serde::Serialize;
 
 use super::entry::{entry, failed, the_one};
@@ -22,7 +22,8 @@ use crate::cli::{Outcome, runtime};
 #[command(after_help = "Examples:\n  ferrolab ns remove lab.camera\n  \
     ferrolab ns remove --prefix old.           # shows what it would remove\n  \
     ferrolab ns remove --prefix old. --yes\n  \
-    ferrolab ns remove --regex 'test\\d+$' --yes")]
+    ferrolab ns remove --regex 'test\\d+$' --yes\n  \
+    ferrolab ns remove --hidden --prefix old. --yes   # of hosts that are away for ever")]
 #[command(group = clap::ArgGroup::new("which").required(true))]
 pub(crate) struct Arguments {
     /// The name
@@ -34,6 +35,10 @@ pub(crate) struct Arguments {
     /// All names that match this regular expression at their beginning
     #[arg(long, group = "which", value_name = "REGEX", value_parser = NonEmptyStringValueParser::new())]
     regex: Option<String>,
+    /// Of names that a nameserver with `storage: etcd` hides, because their hosts are away: for hosts
+    /// that never come back
+    #[arg(long)]
+    hidden: bool,
     /// Really remove all that `--prefix` or `--regex` finds
     #[arg(long, short)]
     yes: bool,
@@ -57,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     runtime()?.block_on(async {
         let (title, mut nameserver) = the_one(&arguments.nameserver).await?;
         if let Some(name) = &arguments.name {
-            return remove_one(&title, &mut nameserver, name, *json).await;
+            return remove_one(&title, &mut nameserver, (name, arguments.hidden), *json).await;
         }
         let found = find(arguments, &mut nameserver, &title).await?;
         if found.is_empty() && !json {
@@ -69,10 +74,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let mut failure = None;
         for Registration { name, uri, metadata } in found {
             let removed = match *yes && failure.is_none() {
-                true => nameserver.remove(&name).await.unwrap_or_else(|error| {
-                    failure = Some(failed(&title, error));
-                    false
-                }),
+                true => {
+                    remove(&mut nameserver, &name, arguments.hidden).await.unwrap_or_else(|error| {
+                        failure = Some(failed(&title, error));
+                        false
+                    })
+                }
                 false => false,
             };
             let row = Row { name, uri, metadata, nameserver: title.clone() };
@@ -101,9 +108,29 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     })
 }
 
-async fn remove_one(title: &str, nameserver: &mut NameServer, name: &str, json: bool) -> Outcome {
-    let row = if json { entry(title, nameserver, name).await.ok() } else { None };
-    let removed = nameserver.remove(name).await.map_err(|error| failed(title, error))?;
+async fn remove_one(
+    title: &str,
+    nameserver: &mut NameServer,
+    (name, is_hidden): (&str, bool),
+    json: bool,
+) -> Outcome {
+    let row = match (json, is_hidden) {
+        (false, _) => None,
+        (true, false) => entry(title, nameserver, name).await.ok(),
+        (true, true) => {
+            let found = nameserver.hidden(Some(name), None).await;
+            let found = found.map_err(|error| failed(title, error))?.into_iter();
+            let row = |Registration { name, uri, metadata }| Row {
+                name,
+                uri,
+                metadata,
+                nameserver: title.to_owned(),
+            };
+            found.map(row).find(|row| row.name == name)
+        }
+    };
+    let removed =
+        remove(nameserver, name, is_hidden).await.map_err(|error| failed(title, error))?;
     if json {
         print_json(&Vec::from_iter(row.map(|row| Removal { row, removed })))?;
     } else if removed {
@@ -112,12 +139,21 @@ async fn remove_one(title: &str, nameserver: &mut NameServer, name: &str, json: 
     if removed {
         return Ok(ExitCode::SUCCESS);
     }
-    let reason = match name == NAMESERVER_NAME {
-        true => "its own name cannot be removed",
-        false => "it does not know the name",
+    let reason = match (name == NAMESERVER_NAME, is_hidden) {
+        (true, _) => "its own name cannot be removed",
+        (false, true) => "it hides no such name",
+        (false, false) => "it does not know the name",
     };
     eprintln!("Nothing removed from nameserver {title}: {reason}.");
     Ok(ExitCode::FAILURE)
+}
+
+/// True if the name was there.
+async fn remove(nameserver: &mut NameServer, name: &str, is_hidden: bool) -> Result<bool, Error> {
+    match is_hidden {
+        true => nameserver.remove_hidden(name).await,
+        false => nameserver.remove(name).await,
+    }
 }
 
 async fn find(
@@ -126,6 +162,9 @@ async fn find(
     title: &str,
 ) -> Result<Vec<Registration>, Report> {
     let found = match (&arguments.prefix, &arguments.regex) {
+        (prefix, regex) if arguments.hidden => {
+            nameserver.hidden(prefix.as_deref(), regex.as_deref()).await
+        }
         (Some(prefix), _) => nameserver.list(Some(prefix)).await,
         (None, Some(regex)) => nameserver.matching(regex).await,
         (None, None) => Ok(Vec::new()),

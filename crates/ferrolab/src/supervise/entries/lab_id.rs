@@ -21,6 +21,12 @@ pub(super) fn of(paths: &Paths) -> &'static str {
     ID.get_or_init(|| kept(paths))
 }
 
+/// The id of the lab of `paths`, if it has one yet: for commands that only look.
+pub(crate) fn peek(paths: &Paths) -> Option<String> {
+    let bytes = open::read_regular(&paths.state_dir.join("lab-id")).ok()?;
+    Uuid::try_parse_ascii(bytes.trim_ascii()).ok().map(|id| id.to_string())
+}
+
 fn kept(paths: &Paths) -> String {
     let file = paths.state_dir.join("lab-id");
     match open::read_regular(&file).map(|bytes| Uuid::try_parse_ascii(bytes.trim_ascii())) {

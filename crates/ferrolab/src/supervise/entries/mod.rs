@@ -9,7 +9,7 @@ mod faults;
 mod feed_addresses;
 mod in_force;
 mod in_use;
-mod lab_id;
+pub(crate) mod lab_id;
 mod liveness;
 mod manager;
 mod memory;

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::EntryKind;
 use crate::files;
-use crate::paths::Paths;
+use crate::paths::{Paths, last_known_names};
 
 /// Endings of the files of a database.
 const PARTS: [&str; 3] = ["", "-wal", "-shm"];
@@ -32,6 +32,7 @@ pub(super) fn carry_over(paths: &Paths, old: &str, new: &str) {
     }
     if let Some((old, new)) = nameservers {
         let (old, new) = (paths.nameserver_database(&old), paths.nameserver_database(&new));
+        moves.push((last_known_names(&old), last_known_names(&new)));
         moves.extend(PARTS.map(|part| (with(&old, part), with(&new, part))));
     }
     for (from, to) in moves {

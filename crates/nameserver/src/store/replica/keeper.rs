@@ -12,10 +12,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::group::{self, Group, Reply, Stages, WrittenGroup};
+use super::last_known::LastKnown;
 use super::records::{Records, Shown};
 use super::signal::Signal;
 use crate::registry::{Registry, RegistryError};
-use crate::store::index::LAB;
+use crate::store::index::{Index, LAB};
 use crate::store::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
 
 /// Changes that are tried together, at most.
@@ -38,6 +39,14 @@ pub(super) enum Grace {
     Over,
 }
 
+/// A change of a client.
+pub(super) struct Order {
+    pub(super) change: Change,
+    /// A hidden name that the change finds among the others.
+    pub(super) revealed: Option<String>,
+    pub(super) reply: Reply,
+}
+
 /// The task that owns the copy of the directory.
 pub(super) struct Keeper {
     pub(super) registry: Arc<dyn Registry>,
@@ -57,12 +66,15 @@ pub(super) struct Keeper {
     pub(super) grace: Grace,
     /// When a trouble that lasts was told last.
     pub(super) told: Option<Instant>,
+    pub(super) last_known: LastKnown,
+    /// What the names are before they are loaded: those of the file, or why there are none.
+    pub(super) used_file: Option<String>,
 }
 
 impl Keeper {
     pub(super) async fn run(
         mut self,
-        mut queue: mpsc::Receiver<(Change, Reply)>,
+        mut queue: mpsc::Receiver<Order>,
         mut signals: mpsc::Receiver<Signal>,
     ) {
         loop {
@@ -71,6 +83,7 @@ impl Keeper {
                 Grace::Until(end) => Some(end),
                 Grace::Begun | Grace::Over => None,
             };
+            let (read_at, write_at) = (self.last_known.read_at(), self.last_known.write_at());
             tokio::select! {
                 Some(written) = self.writing.join_next(), if !is_free => match written {
                     Ok(written) => self.finish(written),
@@ -82,8 +95,18 @@ impl Keeper {
                     let gone = self.records.hide_doubtful();
                     self.show(gone).await;
                 }
+                () = sleep_until(read_at.unwrap_or_else(Instant::now)), if read_at.is_some() => {
+                    self.read_last_known().await;
+                }
+                () = sleep_until(write_at.unwrap_or_else(Instant::now)), if write_at.is_some() => {
+                    let (names, hosts) = self.records.all();
+                    self.last_known.write(names, hosts);
+                }
+                () = self.last_known.written() => {}
                 first = queue.recv(), if is_free => {
-                    let Some(first) = first else { return };
+                    let Some(first) = first else {
+                        return self.last_known.finish(|| self.records.all()).await;
+                    };
                     let mut orders = vec![first];
                     while orders.len() < MAX_CHANGES_PER_BATCH
                         && let Ok(next) = queue.try_recv()
@@ -108,6 +131,8 @@ impl Keeper {
                     info!(names = self.records.len(), "loaded the names of the registry");
                 }
                 (self.is_loaded, self.feed) = (true, None);
+                self.last_known.note_loaded();
+                self.last_known.note_change();
             }
             Signal::Changed(changed) => {
                 let shown: Vec<Shown> =
@@ -124,6 +149,8 @@ impl Keeper {
                 info!(%host, names = shown.len(), "a host does not renew its names any more");
                 self.show(shown).await;
             }
+            // The caller may be gone.
+            Signal::Hidden(reply) => drop(reply.send(self.records.hidden())),
             Signal::Feed(reason) => self.feed = reason,
             Signal::Presence(reason) => self.presence = reason,
         }
@@ -131,8 +158,36 @@ impl Keeper {
         self.tell();
     }
 
+    /// Shows the names of this host's file until the registry answers.
+    async fn read_last_known(&mut self) {
+        match self.last_known.read().await {
+            Ok(None) => {}
+            Ok(Some(saved)) => {
+                info!(
+                    names = saved.names.len(),
+                    saved = saved.saved,
+                    "showing the last known names"
+                );
+                self.used_file = Some(format!(
+                    "the names are stale, as this host knew them at {}, and none can be registered",
+                    saved.saved
+                ));
+                let shown = self.records.load_last_known(saved);
+                self.show(shown).await;
+            }
+            Err(error) => {
+                warn!("{error}");
+                self.used_file = Some(format!("{NOT_LOADED} ({error})"));
+            }
+        }
+        // It is news, also while the trouble lasts.
+        self.told = None;
+        self.set_grace();
+        self.tell();
+    }
+
     fn set_grace(&mut self) {
-        let is_away = self.feed.is_some() || self.presence.is_some();
+        let is_away = self.feed.is_some() || self.presence.is_some() || !self.is_loaded;
         match self.grace {
             _ if is_away => {
                 self.records.hold_back();
@@ -144,7 +199,10 @@ impl Keeper {
     }
 
     /// Puts names into the index, a few at a time.
-    async fn show(&self, shown: Vec<Shown>) {
+    async fn show(&mut self, shown: Vec<Shown>) {
+        if !shown.is_empty() {
+            self.last_known.note_change();
+        }
         for part in shown.chunks(SHOWN_AT_ONCE) {
             {
                 let mut index = write(&self.index);
@@ -157,19 +215,28 @@ impl Keeper {
     }
 
     /// Tries changes on the index, takes them back, and prepares them for the registry.
-    fn try_changes(&mut self, orders: Vec<(Change, Reply)>) {
+    fn try_changes(&mut self, orders: Vec<Order>) {
         let refused = self.reason_to_refuse();
         let mut stages = Stages::default();
         let mut tried: Vec<Step> = Vec::new();
         let mut index = write(&self.index);
-        for (change, reply) in orders {
+        for Order { change, revealed, reply } in orders {
+            let revealed = match revealed.map(|name| self.reveal(&mut index, &name)) {
+                None => None,
+                Some(Some(step)) => Some(step),
+                Some(None) => {
+                    // Its host is back, or it is gone. The caller may be gone.
+                    let _ = reply.send(Ok(0));
+                    continue;
+                }
+            };
             let (outcome, steps) = Transaction::run(&mut index, change);
             // Each replica registers itself, in its index alone.
             let (own, shared): (Vec<_>, Vec<_>) =
                 steps.into_iter().partition(|step| *step.name == *NAMESERVER_NAME);
             drop(own);
             // The owner of a name stays its owner while its host is hidden.
-            let taken = shared.iter().find_map(|step| {
+            let taken = shared.iter().filter(|_| revealed.is_none()).find_map(|step| {
                 let owner = self.records.hidden_owner(&step.name)?;
                 let new = step.after.as_ref().and_then(|after| after.owner.as_deref());
                 // A lab may take the name of a user, as it may while that is shown.
@@ -192,16 +259,29 @@ impl Keeper {
                     // The caller may be gone.
                     let _ = reply.send(outcome.and(Err(refused.clone())));
                 }
-                _ if shared.is_empty() && tried.is_empty() => drop(reply.send(outcome)),
+                _ if shared.is_empty() && (tried.is_empty() || revealed.is_some()) => {
+                    drop(reply.send(outcome));
+                }
                 _ => {
                     stages.add(&shared, (outcome, reply), revision_of);
+                    tried.extend(revealed);
                     tried.extend(shared);
+                    continue;
                 }
             }
+            undo(&mut index, Vec::from_iter(revealed));
         }
         undo(&mut index, tried);
         drop(index);
         self.stages.extend(stages.finish());
+    }
+
+    /// Puts a hidden name into the index, as a step to be undone; `None` if it is not hidden.
+    fn reveal(&self, index: &mut Index, name: &str) -> Option<Step> {
+        let entry = self.records.hidden_entry(name).filter(|_| index.get(name).is_none())?;
+        let (name, after) = (Arc::<str>::from(name), Some(Arc::clone(entry)));
+        let before = index.put(&name, after.clone());
+        Some(Step { name, before, after })
     }
 
     /// Why nothing can be kept now.
@@ -238,7 +318,8 @@ impl Keeper {
     }
 
     fn finish(&mut self, WrittenGroup { group, kept, outcome }: WrittenGroup) {
-        {
+        if !kept.is_empty() {
+            self.last_known.note_change();
             let mut index = write(&self.index);
             for (names, revision) in kept {
                 for name in names {
@@ -263,8 +344,10 @@ impl Keeper {
             (Some(reason), true) => Some(format!(
                 "the names are stale, as they were before, and none can be registered: {reason}"
             )),
-            (Some(reason), false) => Some(format!("{NOT_LOADED}: {reason}")),
-            (None, false) => Some(NOT_LOADED.to_owned()),
+            (reason, false) => {
+                let names = self.used_file.as_deref().unwrap_or(NOT_LOADED);
+                Some(reason.map_or_else(|| names.to_owned(), |reason| format!("{names}: {reason}")))
+            }
             (None, true) => None,
         };
         let (is_well, was_well) = (trouble.is_none(), self.trouble.borrow().is_none());

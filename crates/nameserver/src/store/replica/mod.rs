@@ -9,6 +9,7 @@ mod feed;
 mod group;
 mod hosts;
 mod keeper;
+mod last_known;
 mod presence;
 mod records;
 mod signal;
@@ -26,13 +27,15 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::error;
 
 use self::feed::Feed;
-use self::group::Reply;
 pub(crate) use self::hosts::LiveHosts;
-use self::keeper::{Grace, Keeper, NOT_LOADED};
+use self::keeper::{Grace, Keeper, NOT_LOADED, Order};
+use self::last_known::LastKnown;
 use self::presence::Presence;
 use self::records::Records;
+use self::signal::Signal;
+use super::index::Named;
 use super::transaction::{Change, SharedIndex};
-use crate::registry::Registry;
+use crate::registry::{LastKnownFile, Registry};
 
 /// Changes in the queue; a caller waits for room in it.
 const QUEUE_LENGTH: usize = 1024;
@@ -41,7 +44,8 @@ const PARALLEL_COMMITS: usize = 8;
 
 /// Handle of the tasks.
 pub(super) struct Replica {
-    orders: Mutex<Option<mpsc::Sender<(Change, Reply)>>>,
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
+    signals: mpsc::Sender<Signal>,
     hosts: Arc<LiveHosts>,
     trouble: watch::Receiver<Option<String>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
@@ -50,12 +54,13 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    /// Starts the replica with this id, which clients reach at this address.
+    /// Starts the replica with this id, which clients reach at this address, and which keeps the
+    /// last known names in a file.
     pub(super) fn start(
         registry: Arc<dyn Registry>,
         index: SharedIndex,
-        id: String,
-        address: String,
+        (id, address): (String, String),
+        file: Option<Arc<dyn LastKnownFile>>,
     ) -> Self {
         let (orders, queue) = mpsc::channel(QUEUE_LENGTH);
         let (signals, signalled) = mpsc::channel(QUEUE_LENGTH);
@@ -71,7 +76,7 @@ impl Replica {
         let presence = Presence {
             registry: Arc::clone(&registry),
             hosts: Arc::clone(&hosts),
-            signals,
+            signals: signals.clone(),
             replica: id.clone(),
             address,
             lease: None,
@@ -91,10 +96,13 @@ impl Replica {
             presence: None,
             trouble,
             grace: Grace::Over,
+            last_known: LastKnown::new(file),
+            used_file: None,
             told: None,
         };
         Replica {
             orders: Mutex::new(Some(orders)),
+            signals,
             hosts,
             trouble: told,
             keeper: Mutex::new(Some(tokio::spawn(keeper.run(queue, signalled)))),
@@ -103,14 +111,31 @@ impl Replica {
         }
     }
 
-    pub(super) fn change(&self, change: Change) -> BoxFuture<Result<usize, Exception>> {
+    /// Makes a change; one with a hidden name `revealed` finds that among the others.
+    pub(super) fn change(
+        &self,
+        change: Change,
+        revealed: Option<String>,
+    ) -> BoxFuture<Result<usize, Exception>> {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             let (reply, answer) = oneshot::channel();
             let closed = || Exception::naming_error("the nameserver is stopping");
-            orders.ok_or_else(closed)?.send((change, reply)).await.map_err(|_| closed())?;
+            orders
+                .ok_or_else(closed)?
+                .send(Order { change, revealed, reply })
+                .await
+                .map_err(|_| closed())?;
             answer.await.unwrap_or_else(|_| Err(closed()))
         })
+    }
+
+    /// The names that are hidden with their hosts, sorted.
+    pub(super) async fn hidden(&self) -> Vec<Named> {
+        let (reply, answer) = oneshot::channel();
+        // Without the keeper the nameserver is stopping.
+        let _ = self.signals.send(Signal::Hidden(reply)).await;
+        answer.await.unwrap_or_default()
     }
 
     pub(super) fn hosts(&self) -> &LiveHosts {

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::last_known::Saved;
 use super::value::{Key, read_name};
 use crate::registry::{KeyValue, Snapshot};
-use crate::store::index::Entry;
+use crate::store::index::{Entry, Named};
 
 /// A name with what the index shall have of it.
 pub(super) type Shown = (Arc<str>, Option<Arc<Entry>>);
@@ -55,8 +56,21 @@ impl Records {
 
     /// The owner of a name that is hidden with its host, if somebody owns it.
     pub(super) fn hidden_owner(&self, name: &str) -> Option<Arc<str>> {
-        let record = self.names.get(name)?;
-        if self.shows(&record.entry) { None } else { record.entry.owner.clone() }
+        self.hidden_entry(name)?.owner.clone()
+    }
+
+    /// The entry of a name that is hidden with its host.
+    pub(super) fn hidden_entry(&self, name: &str) -> Option<&Arc<Entry>> {
+        self.names.get(name).map(|record| &record.entry).filter(|entry| !self.shows(entry))
+    }
+
+    /// The names that are hidden with their hosts, sorted.
+    pub(super) fn hidden(&self) -> Vec<Named> {
+        let hidden = self.names.iter().filter(|(_, record)| !self.shows(&record.entry));
+        let mut hidden: Vec<Named> =
+            hidden.map(|(name, record)| (Arc::clone(name), Arc::clone(&record.entry))).collect();
+        hidden.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        hidden
     }
 
     /// Whether a name has exactly this entry, or none.
@@ -127,6 +141,26 @@ impl Records {
             shown.extend(self.show_host(&host));
         }
         shown
+    }
+
+    /// Takes in what was known when this host last had the registry: everything there counts more.
+    pub(super) fn load_last_known(&mut self, saved: Saved) -> Vec<Shown> {
+        self.doubtful.extend(saved.hosts);
+        let mut shown = Vec::new();
+        for (name, entry) in saved.names {
+            if self.known_revision(&name) == 0 {
+                shown.push(self.set(&name, Some(entry), 0));
+            }
+        }
+        shown
+    }
+
+    /// All names, and the hosts that are there.
+    pub(super) fn all(&self) -> (Vec<Named>, Vec<Arc<str>>) {
+        let names = self.names.iter();
+        let names = names.map(|(name, record)| (Arc::clone(name), Arc::clone(&record.entry)));
+        let hosts = self.of_host.keys().filter(|host| self.is_there(host)).cloned();
+        (names.collect(), hosts.collect())
     }
 
     /// Takes in a change that the watch has shown.

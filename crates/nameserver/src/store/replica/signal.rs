@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::registry::{KeyValue, Snapshot};
+use crate::store::index::Named;
 
 /// A message to the task that owns the copy.
 pub(super) enum Signal {
@@ -15,4 +18,6 @@ pub(super) enum Signal {
     Presence(Option<String>),
     HostLive(Arc<str>, Duration),
     HostSilent(Arc<str>),
+    /// Asks for the names that are hidden with their hosts.
+    Hidden(oneshot::Sender<Vec<Named>>),
 }

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::*;
 use crate::directory;
 use crate::registry::{
-    Changes, Commit, KeyValue, RegistryError, RegistryFuture, RegistryLease, Snapshot, Write,
+    Changes, Commit, KeyValue, LastKnownFile, RegistryError, RegistryFuture, RegistryLease,
+    Snapshot, Write,
 };
 use crate::store::{Entry, Store};
 
@@ -246,7 +247,40 @@ impl Registry for Handle {
 }
 
 fn replica(registry: &Arc<FakeRegistry>, id: &str) -> Store {
-    Store::shared(Arc::new(Handle(Arc::clone(registry))), id.into(), format!("at {id}"))
+    with_file(registry, id, None)
+}
+
+fn with_file(
+    registry: &Arc<FakeRegistry>,
+    id: &str,
+    file: Option<Arc<dyn LastKnownFile>>,
+) -> Store {
+    let registry = Arc::new(Handle(Arc::clone(registry)));
+    Store::shared(registry, (id.into(), format!("at {id}")), file)
+}
+
+/// A file in memory.
+#[derive(Default)]
+struct File {
+    bytes: Mutex<Option<Vec<u8>>>,
+    writes: std::sync::atomic::AtomicUsize,
+}
+
+impl LastKnownFile for File {
+    fn directory(&self) -> String {
+        "here".into()
+    }
+
+    fn read(&self, parse: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+        let bytes = self.bytes.lock().unwrap().clone();
+        bytes.map_or(Ok(()), |bytes| parse(&bytes).map_err(|error| format!("damaged: {error}")))
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), String> {
+        *self.bytes.lock().unwrap() = Some(bytes.to_vec());
+        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
@@ -396,6 +430,36 @@ async fn a_vanished_host_is_hidden_and_comes_back_by_one_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hidden_name_can_be_removed() {
+    let registry = FakeRegistry::new();
+    let [one, two] = ["one", "two"].map(|id| replica(&registry, id));
+    until("both are loaded", || is_well(&one) && is_well(&two)).await;
+    renew(&one, "h1", &["h.a", "h.b"]).await.unwrap();
+    until("the other shows them", || shows(&two, "h.a")).await;
+    let remove = async |name: &str| {
+        two.change_hidden(name.into(), directory::remove(name.into())).await.unwrap()
+    };
+    assert_eq!(remove("h.a").await, 0, "its host is there");
+    until("they are hidden", || !shows(&one, "h.a") && !shows(&two, "h.a")).await;
+    let hidden = async |store: &Store| -> Vec<String> {
+        store.hidden().await.iter().map(|(name, _)| name.to_string()).collect()
+    };
+    assert_eq!(hidden(&two).await, ["h.a", "h.b"]);
+    let refused: Change = Box::new(|_| Err(Exception::naming_error("no")));
+    assert!(two.change_hidden("h.a".into(), refused).await.is_err());
+    assert!(!shows(&two, "h.a"), "it is not left in sight");
+    assert_eq!(remove("h.a").await, 1);
+    assert_eq!(remove("h.a").await, 0);
+    assert_eq!(hidden(&two).await, ["h.b"]);
+    sleep(Duration::from_secs(1)).await;
+    renew(&one, "h1", &[]).await.unwrap();
+    until("its host is back", || shows(&one, "h.b") && shows(&two, "h.b")).await;
+    assert!(!shows(&one, "h.a") && !shows(&two, "h.a"));
+    registry.set_away(true);
+    until("it is told", || !is_well(&two)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn hosts_of_a_replica_that_dies_are_hidden_until_they_find_another() {
     let registry = FakeRegistry::new();
     let [one, two] = ["one", "two"].map(|id| replica(&registry, id));
@@ -480,4 +544,51 @@ async fn a_watch_survives_compaction_and_half_open_connections() {
     }
     until("it is loaded anew", || shows(&two, "lab.c") && !shows(&two, "lab.a")).await;
     assert!(shows(&two, "lab.b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_starts_without_the_registry_shows_the_last_known_names() {
+    let registry = FakeRegistry::new();
+    let file = Arc::new(File::default());
+    let start = |file: &Arc<File>| {
+        with_file(&registry, "one", Some(Arc::clone(file) as Arc<dyn LastKnownFile>))
+    };
+    let trouble = |store: &Store| store.trouble().unwrap().borrow().clone().unwrap_or_default();
+    let one = start(&file);
+    until("it is loaded", || is_well(&one)).await;
+    register(&one, "lab.a", false).await.unwrap();
+    register(&one, "lab.b", false).await.unwrap();
+    renew(&one, "h1", &["h.a"]).await.unwrap();
+    until("it shows the host", || shows(&one, "h.a")).await;
+    one.close().await;
+    let writes = file.writes.load(std::sync::atomic::Ordering::Relaxed);
+    assert!((1..=2).contains(&writes), "{writes}");
+    drop(one);
+    // Meanwhile one name changes, and one goes.
+    let two = replica(&registry, "two");
+    until("the other is loaded", || is_well(&two)).await;
+    two.change(directory::remove("lab.b".into())).wait().await.unwrap();
+    register(&two, "lab.c", false).await.unwrap();
+    registry.set_away(true);
+    let one = start(&file);
+    until("the file is read", || shows(&one, "lab.a")).await;
+    assert!(shows(&one, "lab.b") && shows(&one, "h.a") && !shows(&one, "lab.c"));
+    assert!(trouble(&one).contains("as this host knew them at 2"), "{}", trouble(&one));
+    assert!(one.is_stale());
+    register(&one, "lab.d", false).await.unwrap_err();
+    sleep(Duration::from_secs(60)).await;
+    assert!(shows(&one, "h.a"), "it cannot be judged yet");
+    registry.set_away(false);
+    until("it is loaded", || is_well(&one)).await;
+    assert!(shows(&one, "lab.a") && !shows(&one, "lab.b") && shows(&one, "lab.c"));
+    until("the host is away", || !shows(&one, "h.a")).await;
+    drop(one);
+    // A damaged file is named, and without one there are no names.
+    *file.bytes.lock().unwrap() = Some(b"damage".to_vec());
+    registry.set_away(true);
+    let one = start(&file);
+    until("it is told", || trouble(&one).contains("damaged: ")).await;
+    assert_eq!(one.read().len(), 0);
+    registry.set_away(false);
+    until("it is loaded", || is_well(&one) && shows(&one, "lab.c")).await;
 }
