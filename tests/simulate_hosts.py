@@ -7,9 +7,9 @@ were missed; the machine's load is printed, too, since all of them depend on it.
     cargo xtask simulate hosts [--hosts 1000] [--names 100] [--kills 50] [--away 600]
                                [--lookups 20000] [--no-pyro5]
 
-`--kills 0` and `--away 0` leave these parts out. Pyro5's nameserver gets as many names, written into
-its database; its lookups are timed in turns with ours, over a socket that sends what a stock client
-would.
+`--kills 0` and `--away 0` leave these parts out. Pyro5's nameserver gets as many names, written
+into its database; its lookups are timed in turns with ours, over a socket that sends what a stock
+client would.
 """
 
 import argparse
@@ -143,7 +143,7 @@ class Figures:
 
 
 class Socket:
-    """A connection to a nameserver that looks names up with as little work of its own as possible."""
+    """A connection to a nameserver that looks names up with little work for the client."""
 
     def __init__(self, uri):
         where = Pyro5.api.URI(uri)

@@ -1,7 +1,6 @@
 """Nameservers on a real etcd: equal replicas of one directory, through every fault of etcd."""
 
 import contextlib
-import http.server
 import json
 import os
 import signal
@@ -11,86 +10,14 @@ import time
 
 import ferrolab
 import pytest
-from etcd import Etcd, Tls
-from harness import NEVER, free_port, new_lab, proxy, wait_for
-from harness.lab import TESTS
+from etcd import Etcd
+from harness import EXTENDED, NEVER, free_port, new_lab, proxy, wait_for, within
 from harness.netns import network
 from harness.relay import Relay
-from harness.wait import EXTENDED, within
 from Pyro5.api import BatchProxy
 from Pyro5.errors import NamingError, PyroError
+from replicas import Looking, Replica, looked_up, register, replicas
 from soak.shim import Shim
-from test_guide import run_page
-
-CONFIGURATION = """\
-nameservers:
-  shared: {host: localhost, ns_port: $ns_port, storage: etcd, etcd: $etcd}
-daemons: {$name: {nameservers: [shared]}}
-services:
-  $name.supply: {native: simulated.power_supply, daemon: $name, nameservers: [shared]}
-  $name.meter: {native: simulated.multimeter, daemon: $name, nameservers: [shared]}
-autolaunch: {nameservers: [shared], daemons: [$name]}
-"""
-
-
-class Replica:
-    """A lab whose nameserver is one of several replicas."""
-
-    def __init__(self, lab, name, etcd, port, more="", **values):
-        self.lab, self.name, self.port = lab, name, port
-        text = CONFIGURATION.replace("$name", name).replace("$etcd", etcd.yaml(**values))
-        lab.config(text + more, ns_port=port)
-        lab.up()
-
-    def connect(self):
-        """What `config check --connect` says of its configuration."""
-        checked = self.lab.run("config", "check", "lab.yaml", "--connect", check=False)
-        return checked.returncode, checked.text
-
-    def kill(self):
-        """All of its processes, as when a host loses its power."""
-        for process in self.lab.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-
-    @property
-    def names(self):
-        return proxy(f"PYRO:Pyro.NameServer@localhost:{self.port}", timeout=NEVER)
-
-    def listed(self, prefix=""):
-        with self.names as nameserver:
-            return {name: str(uri) for name, uri in nameserver.list(prefix).items() if name != "Pyro.NameServer"}
-
-    def shows(self, *wanted):
-        return set(wanted) <= set(self.listed())
-
-    def trouble(self):
-        """The problems that `status` names."""
-        found = json.loads(self.lab.run("status", "--json", check=False).stdout)["findings"]
-        return " ".join(finding["problem"] for finding in found)
-
-    def pids(self, marker="run nameserver"):
-        return [process.pid for process in self.lab.processes() if marker in process.command]
-
-
-@contextlib.contextmanager
-def replicas(etcd, *names, **values):
-    with contextlib.ExitStack() as stack:
-        yield [Replica(stack.enter_context(new_lab()), name, etcd, free_port(), **values) for name in names]
-
-
-@pytest.fixture
-def etcd(tmp_path):
-    etcd = Etcd(tmp_path / "etcd")
-    yield etcd.start()
-    etcd.stop()
-
-
-@pytest.fixture
-def cluster(tmp_path):
-    cluster = Etcd(tmp_path / "etcd", members=3)
-    yield cluster.start()
-    cluster.stop()
 
 
 def test_two_nameservers_are_one_directory(etcd):
@@ -134,125 +61,6 @@ def test_a_lab_that_vanishes_is_hidden_and_comes_back(etcd):
         assert optics.shows("optics.supply")
         cryo.lab.up()
         wait_for(lambda: optics.shows("cryo.supply", "cryo.meter"), 30, "its names are back")
-
-
-def test_the_guide(lab, etcd):
-    python = str(TESTS.parent / "python")
-    said = run_page(lab, "etcd.md", free_port(), ETCD=etcd.endpoints[0], PYTHONPATH=python)
-    assert "can be used" in said and "['bench', 'lab.supply']" in said and '"uri":"PYRO:lab.supply@' in said, said
-
-
-OTHER = "nameservers: {shared: {host: localhost, ns_port: $ns_port, storage: etcd, etcd: $etcd}}\nautolaunch: {nameservers: [shared]}\n"
-
-
-@pytest.fixture
-def fake_etcd():
-    """Servers that answer as an etcd of some version, or with a page."""
-    servers = []
-
-    def start(version):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Fake", (FakeEtcd,), {"version": version}))
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-class FakeEtcd(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        answer = {"etcdserver": self.version, "etcdcluster": "3.2.0"}
-        body = json.dumps(answer).encode() if self.version else b"<html>Welcome</html>"
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-def test_what_is_wrong_is_found_beforehand(lab, etcd, fake_etcd):
-    """A configuration that cannot work is named by `--connect` and `status`; the lab runs on."""
-    etcd.ctl("put", "/others/key", "x")
-    free = free_port()
-    cases = [
-        ({"endpoints": [f"http://localhost:{free}"], "prefix": "/lab"}, ["etcd does not answer", f"localhost:{free}", "refused"]),
-        ({"endpoints": etcd.endpoints, "prefix": "/others"}, ["the prefix /others", "the key /others/key"]),
-        ({"endpoints": [etcd.endpoints[0].replace("http", "https")], "prefix": "/lab"}, ["no TLS connection"]),
-        ({"endpoints": [fake_etcd("3.2.26")], "prefix": "/lab"}, ["has version 3.2.26, which is too old: 3.4 or later"]),
-        ({"endpoints": [fake_etcd(None)], "prefix": "/lab"}, ["is no etcd with the API 3"]),
-    ]
-    local = CONFIGURATION.replace("$name", "bench")
-    for settings, words in cases:
-        file = lab.write(OTHER.replace("$etcd", json.dumps(settings)), ns_port=free_port())
-        checked = lab.run("config", "check", file, "--connect", check=False)
-        assert checked.returncode == 1 and all(word in checked.text for word in words), checked.text
-        found = json.loads(lab.run("config", "check", file, "--connect", "--json", check=False).stdout)["connections"]
-        assert words[0] in found[0]["error"]
-    # The same in a lab that runs: its instruments can be used.
-    port = free_port()
-    lab.config(local.replace("$etcd", json.dumps(cases[1][0])), ns_port=port)
-    lab.run("up", check=False)
-
-    def told():
-        found = json.loads(lab.run("status", "--json", check=False).stdout)["findings"]
-        return any("the prefix /others" in finding["problem"] for finding in found)
-
-    wait_for(told, NEVER, "`status` names the prefix")
-    with lab.proxy("bench.supply") as supply:
-        supply.voltage = 1.5
-        assert supply.voltage == 1.5
-    with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names, pytest.raises(NamingError, match="the prefix /others"):
-        names.register("stock.a", "PYRO:a@localhost:1")
-
-
-class Looking:
-    """A client that looks names up again and again, at every nameserver; counts what fails."""
-
-    def __init__(self, replicas, name):
-        self.failures, self.lookups = [], 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(replica.port, name)) for replica in replicas]
-
-    def _look(self, port, name):
-        with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names:
-            while not self._stop.is_set():
-                try:
-                    names.lookup(name)
-                    self.lookups += 1
-                except PyroError as error:
-                    self.failures.append(f"{port}: {error!r}")
-                self._stop.wait(0.01)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def looked_up(optics, cryo):
-    """A name to look up throughout. A slow machine may starve a host, which is then hidden."""
-    name = "optics.supply"
-    if not EXTENDED:
-        name = "stock.looked_up"
-        register(optics, name)
-    wait_for(lambda: optics.shows(name) and cryo.shows(name), NEVER, "the name is everywhere")
-    return name
-
-
-def register(replica, name):
-    with replica.names as names:
-        names.register(name, "PYRO:a@localhost:1")
-    return True
 
 
 def test_leaders_that_are_killed_fail_no_lookup(cluster):
@@ -549,90 +357,3 @@ def test_a_clock_that_jumps_changes_nothing(etcd):
                     wait_for(lambda seconds=seconds: optics.shows(f"stock.{seconds}"), 5, "the other has it")
             assert not looking.failures, looking.failures[:3]
             wait_for(lambda: optics.shows("cryo.supply") and cryo.shows("optics.supply"), NEVER, "the names of both")
-
-
-def test_etcd_with_users(etcd):
-    """A login that is missing, wrong or has too few rights is named; the right one works."""
-    for words in [
-        "user add root:secret", "role add root", "user grant-role root root", "role add names",
-        "role grant-permission names --prefix=true readwrite /ferrolab/",
-        "user add lab:right", "user grant-role lab names", "user add guest:right", "auth enable",
-    ]:  # fmt: skip
-        etcd.ctl(*words.split())
-    etcd.options.append("--user=root:secret")
-    with new_lab() as lab:
-        cases = [
-            ({}, ["it wants a login", "write `user` and `password`"]),
-            ({"user": "lab", "password": "wrong"}, ["authentication failed"]),
-            ({"user": "guest", "password": "right"}, ["permission denied", "its user needs the rights"]),
-        ]
-        for settings, words in cases:
-            file = lab.write(OTHER.replace("$etcd", etcd.yaml(**settings)), ns_port=free_port())
-            checked = lab.run("config", "check", file, "--connect", check=False)
-            assert checked.returncode == 1 and all(word in checked.text for word in words), checked.text
-        login = {"user": "lab", "password": "right"}
-        optics = Replica(lab, "optics", etcd, free_port(), **login)
-        assert optics.connect()[0] == 0, optics.connect()
-        wait_for(lambda: optics.shows("optics.supply"), 30, "its names")
-        # A change of the users ends all tokens.
-        etcd.ctl("user", "add", "another:secret")
-        wait_for(lambda: register(optics, "stock.a"), 30, "it logs in anew", ignoring=(PyroError,))
-        etcd.ctl("user", "passwd", "lab", "--interactive=false", typed="changed")
-        wait_for(lambda: "authentication failed" in optics.trouble(), NEVER, "`status` says what is wrong")
-        assert optics.shows("optics.supply", "stock.a")
-        with lab.proxy("optics.supply") as supply:
-            supply.voltage = 1.5
-            assert supply.voltage == 1.5
-
-
-def test_etcd_with_certificates(tmp_path):
-    tls = Tls(tmp_path / "certificates")
-    etcd = Etcd(tmp_path / "etcd", tls=tls).start()
-    try:
-        with new_lab() as lab:
-            others = Certificates(tmp_path / "others")
-            (tmp_path / "others").mkdir()
-            stranger, _ = others.self_signed("stranger")
-            cases = [
-                ({"cacert": str(stranger)}, ["no TLS connection", "certificate"]),
-                ({"cacert": str(tls.cacert)}, ["etcd does not answer"]),
-            ]
-            for settings, words in cases:
-                file = lab.write(OTHER.replace("$etcd", etcd.yaml(**settings)), ns_port=free_port())
-                checked = lab.run("config", "check", file, "--connect", check=False)
-                assert checked.returncode == 1 and all(word in checked.text for word in words), checked.text
-            optics = Replica(lab, "optics", etcd, free_port(), **tls.settings)
-            assert optics.connect()[0] == 0, optics.connect()
-            wait_for(lambda: optics.shows("optics.supply"), 30, "its names")
-            assert "/ferrolab/names/optics.supply" in etcd.keys("/ferrolab/names/")
-    finally:
-        etcd.stop()
-
-
-ACCESS = """\
-access: {localhost: admin}
-"""
-
-
-@pytest.mark.parametrize("access", ["", ACCESS])
-def test_names_of_another_lab_are_found_beforehand(etcd, access):
-    """A name that another lab has stays there; the check and `status` name both."""
-    with new_lab() as first, new_lab() as second:
-        optics = Replica(first, "optics", etcd, free_port(), access)
-        wait_for(lambda: optics.shows("optics.supply"), 30, "its names")
-        # The same names, from another data directory.
-        text = CONFIGURATION.replace("$name", "optics").replace("$etcd", etcd.yaml())
-        file = second.write(text + access, ns_port=free_port())
-        checked = second.run("config", "check", file, "--connect", check=False)
-        assert checked.returncode == 1 and "belong to another lab" in checked.text, checked.text
-        assert "optics.supply (PYRO:optics.supply@" in checked.text, checked.text
-        assert optics.connect()[0] == 0, "its own names are no others'"
-        before = optics.listed()["optics.supply"]
-        other = Replica(second, "optics", etcd, free_port(), access)
-        wait_for(lambda: "optics.supply" in other.trouble(), NEVER, "`status` names it")
-        assert other.listed()["optics.supply"] == before
-        with second.proxy("optics.supply") as supply:
-            supply.voltage = 2.5
-            assert supply.voltage == 2.5
-        with first.proxy("optics.supply") as supply:
-            assert supply.voltage == 0

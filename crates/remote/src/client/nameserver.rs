@@ -215,8 +215,8 @@ impl NameServer {
     }
 
     /// The registrations that a replica of a shared directory hides, because their hosts are away:
-    /// those that begin with `prefix`, or match the regular expression `regex`. None of a nameserver
-    /// that hides none.
+    /// those that begin with `prefix`, or match the regular expression `regex`. Other nameservers
+    /// hide no registrations.
     ///
     /// # Errors
     /// As [`NameServer::matching`].

@@ -35,8 +35,8 @@ pub(crate) struct Arguments {
     /// All names that match this regular expression at their beginning
     #[arg(long, group = "which", value_name = "REGEX", value_parser = NonEmptyStringValueParser::new())]
     regex: Option<String>,
-    /// Of names that a nameserver with `storage: etcd` hides, because their hosts are away: for hosts
-    /// that never come back
+    /// Of names that a nameserver with `storage: etcd` hides, because their hosts are away: for
+    /// hosts that never come back
     #[arg(long)]
     hidden: bool,
     /// Really remove all that `--prefix` or `--regex` finds

@@ -67,7 +67,7 @@ pub(super) struct Keeper {
     /// When a trouble that lasts was told last.
     pub(super) told: Option<Instant>,
     pub(super) last_known: LastKnown,
-    /// What the names are before they are loaded: those of the file, or why there are none.
+    /// Reading of the file, for `status`: the time of its names, or why it cannot be used.
     pub(super) used_file: Option<String>,
 }
 

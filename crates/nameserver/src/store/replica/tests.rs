@@ -2,249 +2,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod fake_registry;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use remote::NAMESERVER_NAME;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
+use self::fake_registry::{FakeRegistry, File, Handle};
 use super::*;
 use crate::directory;
-use crate::registry::{
-    Changes, Commit, KeyValue, LastKnownFile, RegistryError, RegistryFuture, RegistryLease,
-    Snapshot, Write,
-};
 use crate::store::{Entry, Store};
-
-/// etcd as a replica sees it.
-#[derive(Default)]
-struct FakeRegistry {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    keys: BTreeMap<String, (Vec<u8>, i64, Option<i64>)>,
-    log: Vec<KeyValue>,
-    /// Changes up to this revision are forgotten.
-    compacted: i64,
-    revision: i64,
-    leases: HashMap<i64, (Duration, Instant)>,
-    granted: i64,
-    /// Nothing is answered.
-    is_away: bool,
-    /// The watches that run show nothing more, as over a connection that is half open.
-    frozen: u64,
-    watches: u64,
-    commits: usize,
-}
-
-impl State {
-    fn set(&mut self, key: String, value: Option<Vec<u8>>, lease: Option<i64>) {
-        match &value {
-            Some(value) => {
-                self.keys.insert(key.clone(), (value.clone(), self.revision, lease));
-            }
-            None => drop(self.keys.remove(&key)),
-        }
-        self.log.push(KeyValue { key, value, revision: self.revision });
-    }
-}
-
-impl FakeRegistry {
-    fn new() -> Arc<Self> {
-        let registry = Arc::new(FakeRegistry::default());
-        let ticking = Arc::downgrade(&registry);
-        tokio::spawn(async move {
-            while let Some(registry) = ticking.upgrade() {
-                registry.end_leases();
-                sleep(Duration::from_millis(100)).await;
-            }
-        });
-        registry
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap()
-    }
-
-    fn end_leases(&self) {
-        let mut state = self.lock();
-        // Without a majority no lease ends.
-        if state.is_away {
-            return;
-        }
-        let now = Instant::now();
-        let ended: Vec<i64> =
-            state.leases.iter().filter(|(_, (_, end))| *end <= now).map(|(id, _)| *id).collect();
-        for lease in ended {
-            state.leases.remove(&lease);
-            state.revision += 1;
-            let of_lease = |(key, (_, _, own)): (&String, &(_, _, Option<i64>))| {
-                (*own == Some(lease)).then(|| key.clone())
-            };
-            let keys: Vec<String> = state.keys.iter().filter_map(of_lease).collect();
-            keys.into_iter().for_each(|key| state.set(key, None, None));
-        }
-        self.changed.notify_waiters();
-    }
-
-    fn set_away(&self, is_away: bool) {
-        let mut state = self.lock();
-        state.is_away = is_away;
-        // A new leader begins all leases anew.
-        for (length, end) in state.leases.values_mut() {
-            *end = Instant::now() + *length;
-        }
-        drop(state);
-        self.changed.notify_waiters();
-    }
-
-    fn answer<T>(
-        &self,
-        make: impl FnOnce(&mut State) -> Result<T, RegistryError>,
-    ) -> Result<T, RegistryError> {
-        let mut state = self.lock();
-        if state.is_away {
-            return Err(RegistryError::Away("it is away".into()));
-        }
-        let made = make(&mut state);
-        drop(state);
-        self.changed.notify_waiters();
-        made
-    }
-}
-
-/// A handle for one replica.
-struct Handle(Arc<FakeRegistry>);
-
-struct FakeChanges {
-    registry: Arc<FakeRegistry>,
-    next: i64,
-    number: u64,
-}
-
-impl Changes for FakeChanges {
-    fn next(&mut self) -> RegistryFuture<'_, Vec<KeyValue>> {
-        Box::pin(async {
-            loop {
-                let registry = Arc::clone(&self.registry);
-                let changed = registry.changed.notified();
-                {
-                    let state = registry.lock();
-                    let is_frozen = self.number <= state.frozen;
-                    if state.is_away && !is_frozen {
-                        return Err(RegistryError::Away("the watch broke off".into()));
-                    }
-                    let new: Vec<KeyValue> = state
-                        .log
-                        .iter()
-                        .filter(|change| change.revision >= self.next && !is_frozen)
-                        .cloned()
-                        .collect();
-                    if let Some(last) = new.last() {
-                        self.next = last.revision + 1;
-                        return Ok(new);
-                    }
-                }
-                changed.await;
-            }
-        })
-    }
-}
-
-impl Registry for Handle {
-    fn check(&self) -> RegistryFuture<'_, ()> {
-        Box::pin(async { self.0.answer(|_| Ok(())) })
-    }
-
-    fn load(&self) -> RegistryFuture<'_, Snapshot> {
-        Box::pin(async {
-            self.0.answer(|state| {
-                let key = |(key, (value, revision, _)): (&String, &(Vec<u8>, i64, _))| KeyValue {
-                    key: key.clone(),
-                    value: Some(value.clone()),
-                    revision: *revision,
-                };
-                Ok(Snapshot {
-                    revision: state.revision,
-                    keys: state.keys.iter().map(key).collect(),
-                })
-            })
-        })
-    }
-
-    fn watch(&self, first: i64) -> RegistryFuture<'_, Box<dyn Changes>> {
-        Box::pin(async move {
-            self.0.answer(|state| {
-                if first <= state.compacted {
-                    return Err(RegistryError::Compacted);
-                }
-                state.watches += 1;
-                let number = state.watches;
-                let registry = Arc::clone(&self.0);
-                Ok(Box::new(FakeChanges { registry, next: first, number }) as Box<dyn Changes>)
-            })
-        })
-    }
-
-    fn commit(
-        &self,
-        writes: Vec<Write>,
-        lease: Option<RegistryLease>,
-    ) -> RegistryFuture<'_, Commit> {
-        Box::pin(async move {
-            self.0.answer(|state| {
-                assert!(writes.len() <= crate::registry::MAX_WRITES, "more than etcd takes");
-                let keys: BTreeSet<&String> = writes.iter().map(|write| &write.key).collect();
-                assert_eq!(keys.len(), writes.len(), "etcd takes each key once");
-                let revision_of =
-                    |key: &String| state.keys.get(key).map_or(0, |(_, revision, _)| *revision);
-                let fits = |write: &Write| {
-                    write.expected.is_none_or(|expected| expected == revision_of(&write.key))
-                };
-                if !writes.iter().all(fits) {
-                    return Ok(Commit::Conflict);
-                }
-                if lease.is_some_and(|lease| !state.leases.contains_key(&lease.0)) {
-                    return Err(RegistryError::LeaseLost);
-                }
-                state.revision += 1;
-                state.commits += 1;
-                for Write { key, value, .. } in writes {
-                    state.set(key, value, lease.map(|lease| lease.0));
-                }
-                Ok(Commit::Kept(state.revision))
-            })
-        })
-    }
-
-    fn grant(&self, seconds: u64) -> RegistryFuture<'_, RegistryLease> {
-        Box::pin(async move {
-            self.0.answer(|state| {
-                state.granted += 1;
-                let length = Duration::from_secs(seconds);
-                let id = state.granted;
-                state.leases.insert(id, (length, Instant::now() + length));
-                Ok(RegistryLease(id))
-            })
-        })
-    }
-
-    fn keep_alive(&self, lease: RegistryLease) -> RegistryFuture<'_, ()> {
-        Box::pin(async move {
-            self.0.answer(|state| match state.leases.get_mut(&lease.0) {
-                Some((length, end)) => {
-                    *end = Instant::now() + *length;
-                    Ok(())
-                }
-                None => Err(RegistryError::LeaseLost),
-            })
-        })
-    }
-}
 
 fn replica(registry: &Arc<FakeRegistry>, id: &str) -> Store {
     with_file(registry, id, None)
@@ -257,30 +27,6 @@ fn with_file(
 ) -> Store {
     let registry = Arc::new(Handle(Arc::clone(registry)));
     Store::shared(registry, (id.into(), format!("at {id}")), file)
-}
-
-/// A file in memory.
-#[derive(Default)]
-struct File {
-    bytes: Mutex<Option<Vec<u8>>>,
-    writes: std::sync::atomic::AtomicUsize,
-}
-
-impl LastKnownFile for File {
-    fn directory(&self) -> String {
-        "here".into()
-    }
-
-    fn read(&self, parse: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
-        let bytes = self.bytes.lock().unwrap().clone();
-        bytes.map_or(Ok(()), |bytes| parse(&bytes).map_err(|error| format!("damaged: {error}")))
-    }
-
-    fn replace(&self, bytes: &[u8]) -> Result<(), String> {
-        *self.bytes.lock().unwrap() = Some(bytes.to_vec());
-        self.writes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(())
-    }
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
@@ -561,7 +307,7 @@ async fn a_replica_that_starts_without_the_registry_shows_the_last_known_names()
     renew(&one, "h1", &["h.a"]).await.unwrap();
     until("it shows the host", || shows(&one, "h.a")).await;
     one.close().await;
-    let writes = file.writes.load(std::sync::atomic::Ordering::Relaxed);
+    let writes = file.writes.load(Ordering::Relaxed);
     assert!((1..=2).contains(&writes), "{writes}");
     drop(one);
     // Meanwhile one name changes, and one goes.

@@ -1,0 +1,111 @@
+"""Labs whose nameservers are replicas of one directory, and clients that look names up there."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+
+from harness import EXTENDED, NEVER, free_port, new_lab, proxy, wait_for
+from Pyro5.errors import PyroError
+
+CONFIGURATION = """\
+nameservers:
+  shared: {host: localhost, ns_port: $ns_port, storage: etcd, etcd: $etcd}
+daemons: {$name: {nameservers: [shared]}}
+services:
+  $name.supply: {native: simulated.power_supply, daemon: $name, nameservers: [shared]}
+  $name.meter: {native: simulated.multimeter, daemon: $name, nameservers: [shared]}
+autolaunch: {nameservers: [shared], daemons: [$name]}
+"""
+
+
+class Replica:
+    """A lab whose nameserver is one of several replicas."""
+
+    def __init__(self, lab, name, etcd, port, more="", **values):
+        self.lab, self.name, self.port = lab, name, port
+        text = CONFIGURATION.replace("$name", name).replace("$etcd", etcd.yaml(**values))
+        lab.config(text + more, ns_port=port)
+        lab.up()
+
+    def connect(self):
+        """The exit code and the words of `config check --connect`."""
+        checked = self.lab.run("config", "check", "lab.yaml", "--connect", check=False)
+        return checked.returncode, checked.text
+
+    def kill(self):
+        """All of its processes, as when a host loses its power."""
+        for process in self.lab.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+    @property
+    def names(self):
+        return proxy(f"PYRO:Pyro.NameServer@localhost:{self.port}", timeout=NEVER)
+
+    def listed(self, prefix=""):
+        with self.names as nameserver:
+            return {name: str(uri) for name, uri in nameserver.list(prefix).items() if name != "Pyro.NameServer"}
+
+    def shows(self, *wanted):
+        return set(wanted) <= set(self.listed())
+
+    def trouble(self):
+        """The problems that `status` names."""
+        found = json.loads(self.lab.run("status", "--json", check=False).stdout)["findings"]
+        return " ".join(finding["problem"] for finding in found)
+
+    def pids(self, marker="run nameserver"):
+        return [process.pid for process in self.lab.processes() if marker in process.command]
+
+
+@contextlib.contextmanager
+def replicas(etcd, *names, **values):
+    with contextlib.ExitStack() as stack:
+        yield [Replica(stack.enter_context(new_lab()), name, etcd, free_port(), **values) for name in names]
+
+
+class Looking:
+    """A client that looks names up again and again, at every nameserver; counts what fails."""
+
+    def __init__(self, replicas, name):
+        self.failures, self.lookups = [], 0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._look, args=(replica.port, name)) for replica in replicas]
+
+    def _look(self, port, name):
+        with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names:
+            while not self._stop.is_set():
+                try:
+                    names.lookup(name)
+                    self.lookups += 1
+                except PyroError as error:
+                    self.failures.append(f"{port}: {error!r}")
+                self._stop.wait(0.01)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def looked_up(optics, cryo):
+    """A name to look up throughout. A slow machine may starve a host, which is then hidden."""
+    name = "optics.supply"
+    if not EXTENDED:
+        name = "stock.looked_up"
+        register(optics, name)
+    wait_for(lambda: optics.shows(name) and cryo.shows(name), NEVER, "the name is everywhere")
+    return name
+
+
+def register(replica, name):
+    with replica.names as names:
+        names.register(name, "PYRO:a@localhost:1")
+    return True
