@@ -36,9 +36,13 @@ class Replica:
 
     def kill(self):
         """All of its processes, as when a host loses its power."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number):
+        """All of its processes get a signal: a nameserver that stops alone is restarted."""
         for process in self.lab.processes():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
+                os.kill(process.pid, number)
 
     @property
     def names(self):
@@ -55,9 +59,6 @@ class Replica:
         """The problems that `status` names."""
         found = json.loads(self.lab.run("status", "--json", check=False).stdout)["findings"]
         return " ".join(finding["problem"] for finding in found)
-
-    def pids(self, marker="run nameserver"):
-        return [process.pid for process in self.lab.processes() if marker in process.command]
 
 
 @contextlib.contextmanager

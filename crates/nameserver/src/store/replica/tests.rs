@@ -328,6 +328,7 @@ async fn a_replica_that_starts_without_the_registry_shows_the_last_known_names()
     until("it is loaded", || is_well(&one)).await;
     assert!(shows(&one, "lab.a") && !shows(&one, "lab.b") && shows(&one, "lab.c"));
     until("the host is away", || !shows(&one, "h.a")).await;
+    one.close().await;
     drop(one);
     // A damaged file is named, and without one there are no names.
     *file.bytes.lock().unwrap() = Some(b"damage".to_vec());
