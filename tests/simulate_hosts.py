@@ -31,7 +31,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "services"), str(TESTS / "drivers"), str
 
 import Pyro5.api  # noqa: E402
 from bench_nameserver import message, receive  # noqa: E402
-from etcd import Etcd  # noqa: E402
+from etcd import Etcd, Lookups  # noqa: E402
 from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for  # noqa: E402
 from harness.lab import binary  # noqa: E402
 from Pyro5 import protocol, serializers  # noqa: E402
@@ -96,34 +96,6 @@ def all_have(ports, total):
         return all(count_at(port) == total for port in ports)
 
     return look
-
-
-class Lookups:
-    """Lookups at every nameserver, one after another, and what became of them."""
-
-    def __init__(self, ports, name):
-        self.failed, self.times, self._stop = 0, [], threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(port, name)) for port in ports]
-
-    def _look(self, port, name):
-        with names_at(port) as names:
-            while not self._stop.wait(0.02):
-                begun = time.perf_counter()
-                try:
-                    names.lookup(name)
-                except PyroError:
-                    self.failed += 1
-                self.times.append(time.perf_counter() - begun)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 class Figures:
@@ -224,8 +196,8 @@ def measure_leaders(figures, options, cluster, ports):
             leader.kill()
             slowest = max(slowest, until(lambda number=number: _register(ports[0], f"stock.{number}")))
             cluster.start(leader)
-    shown = f"{lookups.failed} of {len(lookups.times)} lookups failed"
-    figures.tell(f"leader killed {options.kills} times", shown, "0", not lookups.failed)
+    shown = f"{len(lookups.failures)} of {len(lookups.times)} lookups failed"
+    figures.tell(f"leader killed {options.kills} times", shown, "0", not lookups.failures)
     figures.seconds("... registrations back", slowest, 5)
 
 
@@ -237,8 +209,8 @@ def measure_away(figures, options, cluster, ports, total):
         cluster.start()
         converged = until(lambda: _register(ports[0], "stock.last"))
         converged += until(all_have(ports, total + 1))
-    shown = f"{lookups.failed} of {len(lookups.times)} lookups failed"
-    figures.tell(f"etcd away for {options.away} s", shown, "0", not lookups.failed)
+    shown = f"{len(lookups.failures)} of {len(lookups.times)} lookups failed"
+    figures.tell(f"etcd away for {options.away} s", shown, "0", not lookups.failures)
     figures.seconds("... converged after its return", converged, 5)
 
 

@@ -1,11 +1,15 @@
-"""etcd: a cluster of members on loopback, started by a test and changed with `etcdctl`."""
+"""etcd: a cluster of members on loopback, started by a test and changed with `etcdctl`; and lookups
+at nameservers meanwhile."""
 
 import json
 import os
 import signal
 import subprocess
+import threading
+import time
 
-from harness import Certificates, NEVER, free_port, wait_for
+from harness import NEVER, Certificates, free_port, proxy, wait_for
+from Pyro5.errors import PyroError
 
 
 class Tls:
@@ -131,3 +135,31 @@ class Etcd:
             return None
 
         return wait_for(find, NEVER, "a leader")
+
+
+class Lookups:
+    """Lookups of a name at every nameserver, one after another: their times and failures."""
+
+    def __init__(self, ports, name):
+        self.failures, self.times, self._stop = [], [], threading.Event()
+        self._threads = [threading.Thread(target=self._look, args=(port, name)) for port in ports]
+
+    def _look(self, port, name):
+        with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names:
+            while not self._stop.wait(0.01):
+                begun = time.perf_counter()
+                try:
+                    names.lookup(name)
+                except PyroError as error:
+                    self.failures.append(f"{port}: {error!r}")
+                self.times.append(time.perf_counter() - begun)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()

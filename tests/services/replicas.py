@@ -4,10 +4,9 @@ import contextlib
 import json
 import os
 import signal
-import threading
 
+from etcd import Lookups
 from harness import EXTENDED, NEVER, free_port, new_lab, proxy, wait_for
-from Pyro5.errors import PyroError
 
 CONFIGURATION = """\
 nameservers:
@@ -38,6 +37,15 @@ class Replica:
         """All of its processes, as when a host loses its power."""
         self.signal(signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def asleep(self):
+        """As a host that sleeps: all of its processes stand still."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def signal(self, number):
         """All of its processes get a signal: a nameserver that stops alone is restarted."""
         for process in self.lab.processes():
@@ -67,33 +75,8 @@ def replicas(etcd, *names, **values):
         yield [Replica(stack.enter_context(new_lab()), name, etcd, free_port(), **values) for name in names]
 
 
-class Looking:
-    """A client that looks names up again and again, at every nameserver; counts what fails."""
-
-    def __init__(self, replicas, name):
-        self.failures, self.lookups = [], 0
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._look, args=(replica.port, name)) for replica in replicas]
-
-    def _look(self, port, name):
-        with proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as names:
-            while not self._stop.is_set():
-                try:
-                    names.lookup(name)
-                    self.lookups += 1
-                except PyroError as error:
-                    self.failures.append(f"{port}: {error!r}")
-                self._stop.wait(0.01)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+def lookups_at(replicas, name):
+    return Lookups([replica.port for replica in replicas], name)
 
 
 def looked_up(optics, cryo):
@@ -110,3 +93,9 @@ def register(replica, name):
     with replica.names as names:
         names.register(name, "PYRO:a@localhost:1")
     return True
+
+
+def remove(replica, name):
+    """Whether the name does not exist any more."""
+    with replica.names as names:
+        return names.remove(name) == 1 or name not in names.list(name)
