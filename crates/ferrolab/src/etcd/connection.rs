@@ -72,7 +72,7 @@ impl Tries<'_> {
 }
 
 /// One try of a request.
-struct Request<'a> {
+struct Attempt<'a> {
     method: Method,
     path: &'a str,
     body: &'a Value,
@@ -146,7 +146,7 @@ impl Members {
         {
             let (number, server) = self.current();
             let at = server.shown().to_owned();
-            let request = Request { method: method.clone(), path: ask.path, body, within };
+            let request = Attempt { method: method.clone(), path: ask.path, body, within };
             let (status, bytes) = match self.try_once(number, server, request).await {
                 Ok(answer) => answer,
                 Err(failed) => {
@@ -200,7 +200,7 @@ impl Members {
         &self,
         number: usize,
         server: &Server,
-        request: Request<'_>,
+        request: Attempt<'_>,
     ) -> Result<(hyper::StatusCode, Vec<u8>), Failed> {
         let mut connection = self.connect(number, server).await.map_err(Failed::Unsent)?;
         let within = request.within;
@@ -231,7 +231,7 @@ impl Members {
         let at = server.shown().to_owned();
         let beginning = async {
             let mut connection = self.connect(member, server).await.map_err(Failed::Unsent)?;
-            let request = Request { method: Method::POST, path, body, within };
+            let request = Attempt { method: Method::POST, path, body, within };
             let answer = self.send(&mut connection, server, request).await?;
             Ok((connection, answer.into_body()))
         };
@@ -250,7 +250,7 @@ impl Members {
         &self,
         connection: &mut Connection,
         server: &Server,
-        Request { method, path, body, .. }: Request<'_>,
+        Attempt { method, path, body, .. }: Attempt<'_>,
     ) -> Result<Response<Incoming>, Failed> {
         let mut request = server.request(method, path).header("content-type", "application/json");
         if let Some(token) = &self.lock().token {
@@ -295,7 +295,7 @@ impl Members {
         let Some((name, Secret(password))) = &self.login else { return Ok(()) };
         let body = json!({ "name": name, "password": password });
         let path = "/v3/auth/authenticate";
-        let request = Request { method: Method::POST, path, body: &body, within };
+        let request = Attempt { method: Method::POST, path, body: &body, within };
         self.lock().token = None;
         let (number, server) = self.current();
         let at = server.shown();

@@ -40,7 +40,7 @@ pub(super) enum Grace {
 }
 
 /// A change of a client.
-pub(super) struct Order {
+pub(super) struct NameOrder {
     pub(super) change: Change,
     /// A hidden name that the change finds among the others.
     pub(super) revealed: Option<String>,
@@ -74,7 +74,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) async fn run(
         mut self,
-        mut queue: mpsc::Receiver<Order>,
+        mut queue: mpsc::Receiver<NameOrder>,
         mut signals: mpsc::Receiver<Signal>,
     ) {
         loop {
@@ -215,12 +215,12 @@ impl Keeper {
     }
 
     /// Tries changes on the index, takes them back, and prepares them for the registry.
-    fn try_changes(&mut self, orders: Vec<Order>) {
+    fn try_changes(&mut self, orders: Vec<NameOrder>) {
         let refused = self.reason_to_refuse();
         let mut stages = Stages::default();
         let mut tried: Vec<Step> = Vec::new();
         let mut index = write(&self.index);
-        for Order { change, revealed, reply } in orders {
+        for NameOrder { change, revealed, reply } in orders {
             let revealed = match revealed.map(|name| self.reveal(&mut index, &name)) {
                 None => None,
                 Some(Some(step)) => Some(step),

@@ -2,8 +2,8 @@
 //! while the registry is away.
 //!
 //! Written whole: some seconds after the names are loaded, then at most once a minute, and at the
-//! end. A hundred thousand names take about 2 MB and some 0.3 s of a blocking thread. Names from the
-//! file have revision 0, so that everything in the registry counts more.
+//! end. A hundred thousand names take about 2 MB and some 0.3 s of a blocking thread. Names from
+//! the file have revision 0, so that everything in the registry counts more.
 //!
 //! ```text
 //! gzip of lines of JSON

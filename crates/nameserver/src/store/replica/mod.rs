@@ -28,7 +28,7 @@ use tracing::error;
 
 use self::feed::Feed;
 pub(crate) use self::hosts::LiveHosts;
-use self::keeper::{Grace, Keeper, NOT_LOADED, Order};
+use self::keeper::{Grace, Keeper, NOT_LOADED, NameOrder};
 use self::last_known::LastKnown;
 use self::presence::Presence;
 use self::records::Records;
@@ -44,7 +44,7 @@ const PARALLEL_COMMITS: usize = 8;
 
 /// Handle of the tasks.
 pub(super) struct Replica {
-    orders: Mutex<Option<mpsc::Sender<Order>>>,
+    orders: Mutex<Option<mpsc::Sender<NameOrder>>>,
     signals: mpsc::Sender<Signal>,
     hosts: Arc<LiveHosts>,
     trouble: watch::Receiver<Option<String>>,
@@ -123,7 +123,7 @@ impl Replica {
             let closed = || Exception::naming_error("the nameserver is stopping");
             orders
                 .ok_or_else(closed)?
-                .send(Order { change, revealed, reply })
+                .send(NameOrder { change, revealed, reply })
                 .await
                 .map_err(|_| closed())?;
             answer.await.unwrap_or_else(|_| Err(closed()))

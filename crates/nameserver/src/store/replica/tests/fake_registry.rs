@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, interval};
 
 use crate::registry::{
     Changes, Commit, KeyValue, LastKnownFile, Registry, RegistryError, RegistryFuture,
@@ -54,9 +54,10 @@ impl FakeRegistry {
         let registry = Arc::new(FakeRegistry::default());
         let ticking = Arc::downgrade(&registry);
         tokio::spawn(async move {
+            let mut ticks = interval(Duration::from_millis(100));
             while let Some(registry) = ticking.upgrade() {
                 registry.end_leases();
-                sleep(Duration::from_millis(100)).await;
+                ticks.tick().await;
             }
         });
         registry
