@@ -174,7 +174,8 @@ def test_a_lab_that_hangs_is_shown_as_away_and_costs_the_others_nothing(labs):
             away = stream.next(told("cold", "away"), "the lab is away")
             took = time.monotonic() - begun
             assert took < within(AWAY), took
-            assert [row["error"] for row in away.data["labs"]] == ["no answer within 1.5s"]
+            # Its connection and the whole question have the same time: either may say so first.
+            assert ["no answer within 1.5" in row["error"] for row in away.data["labs"]] == [True]
             [meter] = away.data["services"]
             assert (meter["name"], meter["state"], meter["lock"]) == ("cold/lab.meter", "away", None)
             assert [(row["value"], row["quality"]) for row in away.data["values"]] == [(None, "no data")]
