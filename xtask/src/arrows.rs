@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lab-config", &["wire"]),
     ("lab-files", &["remote"]),
     ("nameserver", &["wire", "remote"]),
+    ("outbound", &["lab-config", "nameserver", "remote"]),
     ("history", &[]),
     ("py-worker", &["wire", "remote", "supervisor"]),
     (
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lab-config",
             "lab-files",
             "nameserver",
+            "outbound",
             "history",
             "py-worker",
         ],
@@ -80,6 +82,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "history",
         &[RUNTIMES, YAML, HTTP, CLI],
         "history keeps samples: they come and go as plain values, without connections",
+    ),
+    (
+        "outbound",
+        &[&["clap", "indicatif", "comfy-table"]],
+        "outbound sends requests: what and where, its callers say",
     ),
     (
         "py-worker",

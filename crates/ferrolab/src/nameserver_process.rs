@@ -23,7 +23,6 @@ use tracing::{info, warn};
 use crate::access::{LOGIN_OBJECT, LoginObject, UserTable, rules};
 use crate::audit::{Audit, AuditPlace};
 use crate::authority::AuthorityFiles;
-use crate::etcd::EtcdRegistry;
 use crate::host::address::{
     self, ADDRESS_INTERVAL, address_of, public_address_for, unreachable_warning, uri_for_people,
 };
@@ -32,6 +31,7 @@ use crate::labs::{LAB_OBJECT, LabObject, LabSource};
 use crate::paths::last_known_names;
 use crate::tls::{self, CertificateStanding, PortTls};
 use crate::{files, os, state_file};
+use outbound::etcd::EtcdRegistry;
 
 /// A nameserver accepts every tag that a configuration may have.
 const _: () = assert!(lab_config::LONGEST_TAG <= nameserver::MAX_TAG_BYTES);

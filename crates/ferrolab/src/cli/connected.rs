@@ -4,7 +4,7 @@ use lab_config::{Configuration, Etcd, Service};
 use serde::Serialize;
 
 use super::table::lines_for_terminal;
-use crate::etcd::EtcdRegistry;
+use outbound::etcd::EtcdRegistry;
 
 /// Names of others that are shown, at most.
 const MAX_NAMES_SHOWN: usize = 5;

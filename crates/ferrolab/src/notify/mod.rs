@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use crate::http_client::{self, Post};
 use crate::log::host_warnings::Troubles;
 use crate::os;
+use outbound::http_client::{self, Post};
 
 pub(crate) use rate_limit::RateLimit;
 

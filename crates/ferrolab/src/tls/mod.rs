@@ -15,7 +15,8 @@ mod port_certificate;
 use std::path::{Path, PathBuf};
 
 use lab_config::{Nameserver, OtherLab, Secret, TlsKeys, TlsMode};
-use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls, TlsError};
+use outbound::tls_of_the_system;
+use remote::{AcceptedClients, CertificateFiles, ClientTls, ServerTls};
 
 use crate::authority::{AuthorityFiles, host_names};
 
@@ -127,7 +128,7 @@ pub(crate) fn to_nameserver(
     let loaded = match keys.cacerts {
         Some(path) => ClientTls::load(path, own.as_ref()),
         None if authority.exist() => ClientTls::load(&authority.certificate(), own.as_ref()),
-        None => of_the_system(own.as_ref()),
+        None => tls_of_the_system(own.as_ref()),
     };
     loaded.map(Some).map_err(|error| error.to_string())
 }
@@ -153,7 +154,7 @@ pub(crate) fn to_lab(
     let own = configured.or(own);
     let loaded = match lab.ssl_cacerts.as_ref().or(authority.as_ref()) {
         Some(path) => ClientTls::load(path, own.as_ref()),
-        None => of_the_system(own.as_ref()),
+        None => tls_of_the_system(own.as_ref()),
     };
     loaded.map(Some).map_err(|error| error.to_string())
 }
@@ -220,15 +221,9 @@ fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Cl
     });
     let loaded = match variable("PYRO_SSL_CACERTS") {
         Some(path) => ClientTls::load(Path::new(&path), own.as_ref()),
-        None => of_the_system(own.as_ref()),
+        None => tls_of_the_system(own.as_ref()),
     };
     loaded.map(Some).map_err(|error| format!("with the variables PYRO_SSL_*: {error}"))
-}
-
-/// Trusts the authorities of the operating system.
-pub(crate) fn of_the_system(own: Option<&CertificateFiles>) -> Result<ClientTls, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
-    ClientTls::trusting_der(found.certs.into_iter().map(|der| der.to_vec()), own)
 }
 
 /// The certificate and key of a port.

@@ -19,10 +19,10 @@ use tracing::{info, warn};
 use wire::name_pattern::NamePattern;
 
 use crate::history_process::recorder::Recorder;
-use crate::http_client::{Post, PostError, host_of};
 use crate::os;
 use cursors::{Cursor, Cursors};
 use lines::LineStart;
+use outbound::http_client::{Post, PostError, host_of};
 
 /// Time between two requests where the configuration gives none.
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_secs(10);

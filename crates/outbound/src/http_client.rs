@@ -29,21 +29,25 @@ const MAX_TEXT_BYTES: usize = 500;
 
 /// A POST request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Post<'a> {
-    pub(crate) url: &'a str,
-    pub(crate) headers: &'a BTreeMap<String, Secret>,
-    pub(crate) content_type: &'a str,
+pub struct Post<'a> {
+    /// Its address: `http://` or `https://`.
+    pub url: &'a str,
+    /// Header fields beside `Content-Type`.
+    pub headers: &'a BTreeMap<String, Secret>,
+    /// The body's type.
+    pub content_type: &'a str,
 }
 
 /// Why a request was not accepted, in words without the address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum PostError {
+pub enum PostError {
     /// It has not reached the server, or there was no answer.
     #[error("{0}")]
     NoAnswer(String),
     /// The server's answer is another one than "done".
     #[error("its answer is {status}{text}")]
     Refused {
+        /// The answer's status.
         status: StatusCode,
         /// Empty, or a colon and the server's words.
         text: String,
@@ -51,7 +55,7 @@ pub(crate) enum PostError {
 }
 
 /// The host of an address, for people; `unknown` where it has none.
-pub(crate) fn host_of(url: &str, unknown: &str) -> String {
+pub fn host_of(url: &str, unknown: &str) -> String {
     let uri = url.parse::<Uri>().ok();
     let host = uri.as_ref().and_then(Uri::host);
     host.map_or_else(|| unknown.to_owned(), str::to_owned)
@@ -62,7 +66,7 @@ impl Post<'_> {
     ///
     /// # Errors
     /// It was not accepted.
-    pub(crate) async fn send(self, body: Vec<u8>) -> Result<(), PostError> {
+    pub async fn send(self, body: Vec<u8>) -> Result<(), PostError> {
         let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(body)).await;
         let (status, text) = answer
             .map_err(|_| format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))

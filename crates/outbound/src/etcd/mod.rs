@@ -24,7 +24,7 @@ use self::messages::{
     GrantAnswer, KeepAliveAnswer, RangeAnswer, StreamLine, TxnAnswer, Version, encode, range, txn,
     txn_again,
 };
-use crate::tls;
+use crate::tls_of_the_system;
 
 /// Time for a renewal or a short answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,7 +50,7 @@ const OLDEST: (u32, u32) = (3, 4);
 
 /// An etcd cluster. Clones share its connections.
 #[derive(Clone)]
-pub(crate) struct EtcdRegistry {
+pub struct EtcdRegistry {
     members: Arc<Members>,
     /// With a slash at its end.
     prefix: Arc<str>,
@@ -61,7 +61,7 @@ impl EtcdRegistry {
     ///
     /// # Errors
     /// A certificate or an endpoint cannot be used.
-    pub(crate) fn new(config: &Etcd) -> Result<Self, String> {
+    pub fn new(config: &Etcd) -> Result<Self, String> {
         let is_tls = config.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
         let connector = if is_tls { Some(client_tls(config)?.connector()) } else { None };
         let prefix = format!("{}/", config.prefix.trim_end_matches('/')).into();
@@ -121,7 +121,7 @@ impl EtcdRegistry {
     ///
     /// # Errors
     /// They could not; the text says why.
-    pub(crate) async fn probe(&self) -> Result<(), RegistryError> {
+    pub async fn probe(&self) -> Result<(), RegistryError> {
         self.check_version().await?;
         self.check_prefix(false).await
     }
@@ -131,7 +131,7 @@ impl EtcdRegistry {
     ///
     /// # Errors
     /// etcd does not answer.
-    pub(crate) async fn names_of_others(
+    pub async fn names_of_others(
         &self,
         names: &[&str],
         own: Option<&str>,
@@ -278,6 +278,6 @@ fn client_tls(config: &Etcd) -> Result<ClientTls, String> {
     });
     match &config.cacert {
         Some(path) => ClientTls::load(path, own.as_ref()).map_err(|error| error.to_string()),
-        None => tls::of_the_system(own.as_ref()).map_err(|error| error.to_string()),
+        None => tls_of_the_system(own.as_ref()).map_err(|error| error.to_string()),
     }
 }
