@@ -119,18 +119,25 @@ def test_a_line_that_is_refused_holds_up_no_other(lab, database):
     assert "unable to parse a line" in problems(lab)
 
 
-def test_a_series_that_is_always_refused_holds_up_no_other(lab):
+def test_series_that_are_always_refused_hold_up_no_other(lab):
     port = free_port()
-    lab.config(CONFIGURATION.replace(', match: ["*.count"]', ""), port=port, token=TOKEN)
+    services = "".join(
+        f"  lab.{name}: {{module: ticker, classname: Ticker, daemon: bench, instancemode: single, members: {{count: {{poll: 100ms}}}}}}\n"
+        for name in ("anna", "berta")
+    )
+    text = CONFIGURATION.replace(', match: ["*.count"]', "").replace("services:\n", f"services:\n{services}")
+    lab.config(text, port=port, token=TOKEN)
     lab.up()
     # More than a target may refuse of one series at a time.
-    wait_for(lambda: last(lab) > 50, NEVER, "values that wait")
+    for name in ("lab.anna", "lab.berta", "lab.ticker"):
+        with lab.proxy(name) as ticker:
+            wait_for(lambda: ticker.last() > 50, NEVER, "values that wait")
     database = Database(port)
     database.refuse = lambda line: 400 if "member=count" in line else None
     try:
         wait_for(lambda: len(database.lines) > 50, NEVER, "values of the other series")
         assert all("member=other" in line for line in database.lines)
-        wait_for(lambda: "(lab.ticker.count)" in problems(lab), NEVER, "status names the series")
+        wait_for(lambda: ".count)" in problems(lab), NEVER, "status names a series")
     finally:
         database.close()
 

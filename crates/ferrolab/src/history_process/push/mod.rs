@@ -33,7 +33,7 @@ const MAX_LINES: usize = 5000;
 /// How long a refused line is shown.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(3600);
 /// Lines of one series that a target may refuse one by one before the rest of the series waits for
-/// the next time; and of all series before the target has taken one.
+/// the next time; and of all series together before it is taken to refuse all.
 const MAX_REFUSED: usize = 20;
 
 /// The troubles of all targets, in sentences; clones share them.
@@ -160,7 +160,7 @@ impl PushTarget {
         if let Some((_, refusal)) = self.last_refusal.take_if(|_| !self.cursors.has_taken) {
             // It is about the address or the database, not about the values: they wait.
             (self.cursors, self.refused) = (before, 0);
-            return Err(format!("it refuses every value: {refusal}"));
+            return Err(refuses_every_value(&refusal));
         }
         sent
     }
@@ -173,11 +173,13 @@ impl PushTarget {
             for (key, cursor) in &request.skipped {
                 self.cursors.set(key, *cursor);
             }
+            let refuses_all = !has_taken_now && refused.values().sum::<usize>() >= MAX_REFUSED;
             let Some((line, key, _)) = request.lines.first() else {
                 if !request.skipped.is_empty() {
                     self.save().await;
                 }
-                return Ok(());
+                let refusal = self.last_refusal.as_ref().filter(|_| refuses_all);
+                return refusal.map_or(Ok(()), |(_, refusal)| Err(refuses_every_value(refusal)));
             };
             match self.post(&request).await {
                 Ok(()) => {
@@ -193,12 +195,15 @@ impl PushTarget {
                         continue;
                     }
                     let refusal = format!("{status}{text}");
-                    if !has_taken_now && refused.values().sum::<usize>() >= MAX_REFUSED {
-                        return Err(format!("it refuses every value: {refusal}"));
+                    let before = refused.entry(key.clone()).or_default();
+                    // The series with the fewest refusals come first: a line of each was tried.
+                    if refuses_all && *before > 0 {
+                        return Err(refuses_every_value(&refusal));
                     }
-                    *refused.entry(key.clone()).or_default() += 1;
+                    *before += 1;
                     self.refused += 1;
-                    if self.cursors.has_taken {
+                    // The others of the series are in `status`, by their number.
+                    if self.cursors.has_taken && *before == 1 {
                         let line = line.trim_end();
                         warn!(
                             database = self.host,
@@ -242,7 +247,8 @@ impl PushTarget {
         tokio::task::block_in_place(|| self.cursors.save());
     }
 
-    /// The next lines, from all series in turn but those of which too many were `refused`.
+    /// The next lines, from all series in turn. Those with the fewest `refused` lines come first; a
+    /// series with too many of them waits.
     async fn gather(
         &mut self,
         most: usize,
@@ -269,7 +275,9 @@ impl PushTarget {
     ) -> Result<LineRequest, StoreError> {
         let mut request = LineRequest::default();
         let host = os::host_name();
-        for (key, unit) in self.store.series_names() {
+        let mut series = self.store.series_names();
+        series.sort_by_key(|(key, _)| refused.get(key).copied().unwrap_or_default());
+        for (key, unit) in series {
             let before = request.lines.len();
             let left = most - before;
             if left == 0 {
@@ -358,6 +366,10 @@ impl PushTarget {
 /// Whether an answer is about the lines, so that others may be taken.
 fn is_about_lines(status: u16) -> bool {
     matches!(status, 400 | 413 | 422)
+}
+
+fn refuses_every_value(refusal: &str) -> String {
+    format!("it refuses every value: {refusal}")
 }
 
 fn unreadable(error: StoreError) -> String {
