@@ -143,7 +143,7 @@ def listed(lab, *words):
 
 
 @pytest.mark.parametrize("ssl", ["offered", "true"])
-def test_a_lab_is_read_with_a_login(ssl):
+def test_a_lab_is_read_with_a_login(ssl, monkeypatch):
     """A user of the other lab is shown what the user may see there, with TLS or without."""
     with new_lab() as here, new_lab() as secured:
         port = free_port()
@@ -151,7 +151,13 @@ def test_a_lab_is_read_with_a_login(ssl):
         login = secured.run("user", "add", "ada").stdout.split()
         secured.up()
         tls = ", ssl: true" if ssl == "true" else ""
-        here.config("labs: {secured: {host: localhost, port: $port%s}}\n" % tls, port=port)
+        authority = json.loads(secured.run("cert", "show", "--json").stdout)["authority"]["file"]
+        # The authority is the entry's, and the certificate still the login's.
+        entries = (
+            "labs: {secured: {host: localhost, port: $port%s},"
+            ' pinned: {host: localhost, port: $port, ssl: true, ssl_cacerts: "$ca"}}\n'
+        )
+        here.config(entries % tls, port=port, ca=authority)
         # Without a login there is nothing to see.
         strangers = here.run("ps", "--lab", "secured", "--json", check=False)
         assert "lab.supply" not in strangers.stdout
@@ -176,6 +182,14 @@ def test_a_lab_is_read_with_a_login(ssl):
         locked = done(here, "lock", "secured/lab.supply", "--", "true")
         assert locked.returncode == 0, locked.text
 
+        here.up()
+        monkeypatch.setenv("FERROLAB_HOME", str(here.home))
+        with ferrolab.connect(here.home, timeout=NEVER, connect_timeout=NEVER) as lab:
+            for name in ("secured/lab.supply", "pinned/lab.supply"):
+                away = (ferrolab.CommunicationError, ferrolab.NamingError)
+                wait_for(lambda name=name: lab[name].voltage == 2, NEVER, f"Python calls {name}", away)
+        monkeypatch.undo()
+
         # A nameserver reads values as a client of its host.
         assert listed(here, "values", "--lab", "secured") == []
         seen = SECURED.replace("localhost: none", "localhost: view")
@@ -188,10 +202,12 @@ def test_a_lab_is_read_with_a_login(ssl):
         wait_for(lambda: values() == {"secured/lab.meter"}, NEVER, "the user sees values", interval=1)
 
 
-def test_a_lab_is_read_with_the_certificates_of_its_entry():
+def test_a_lab_is_read_with_the_certificates_of_its_entry(monkeypatch):
     with new_lab() as here, new_lab() as secured:
         port = free_port()
-        open_to_all = SECURED.partition("access:")[0] + "autolaunch: {nameservers: [local], daemons: [bench]}\n"
+        wire = "  lab.wire: {module: wire, classname: Wire, daemon: bench, nameservers: [local], instancemode: single}\n"
+        python = 'python: {executable: "$python", path: ["$drivers"]}\n'
+        open_to_all = python + SECURED.partition("access:")[0] + wire + "autolaunch: {nameservers: [local], daemons: [bench]}\n"
         secured.config(open_to_all, ns_port=port, ssl="true", supply=SUPPLY)
         secured.up()
         authority = json.loads(secured.run("cert", "show", "--json").stdout)["authority"]["file"]
@@ -205,6 +221,11 @@ def test_a_lab_is_read_with_the_certificates_of_its_entry():
         assert done(here, "call", "secured/lab.supply", "voltage", "3").returncode == 0
         assert done(here, "call", "secured/lab.supply", "voltage").stdout == "3.0\n"
         here.up()
+        # The entry counts before the environment, and what the program says before the entry.
+        monkeypatch.setenv("PYRO_SSL", "1")
+        with ferrolab.connect(here.home, tls=False) as lab:
+            with pytest.raises(ferrolab.CommunicationError, match="TLS"):
+                lab["secured/lab.supply"].voltage
         with ferrolab.connect(here.home, timeout=NEVER, connect_timeout=NEVER) as lab:
             supply = lab["secured/lab.supply"]
             away = (ferrolab.CommunicationError, ferrolab.NamingError)
@@ -215,11 +236,16 @@ def test_a_lab_is_read_with_the_certificates_of_its_entry():
                 assert sample.service == "secured/lab.meter"
                 break
 
+            assert lab["secured/lab.wire"].adopt("eve").who() == "eve", "its objects are called as it is"
+
             async def asked():
                 async with lab.aio as aio:
+                    child = await aio["secured/lab.wire"].adopt("ann")
+                    assert await child.who() == "ann"
                     return await aio["secured/lab.supply"].voltage
 
             assert asyncio.run(asked()) == 3
+        monkeypatch.undo()
         # An authority that nobody has named is not trusted.
         here.config(entry % "", port=port)
         for words in (["ps", "--lab", "secured"], ["call", "secured/lab.supply", "voltage"]):

@@ -43,6 +43,8 @@ def read_value(answer, connection):
 def _proxy(text, connection):
     """The proxy for a URI from the server; only its own objects get the handshake's data."""
     uri = URI(text)
+    if uri.location == connection.uri.location:
+        uri.tls = connection.uri.tls
     settings = connection.settings
     if settings.make_proxy is None:
         return uri

@@ -57,12 +57,12 @@ class ManyLabs:
         if lab is None:
             return self._directory.look_up(name)
         try:
-            settings = _settings_for(lab, self._settings)
-            found = URI(_names_of(lab, settings).look_up(own))
+            tls = self._tls_of(lab)
+            found = URI(_names_of(lab, tls, self._settings).look_up(own))
         except NamingError as error:
             raise NamingError("lab {}: {}".format(lab["name"], error)) from None
         # Its services are called as its names are read.
-        found.tls = settings.tls
+        found.tls = tls
         return found
 
     def own_name(self, name):
@@ -117,11 +117,17 @@ class ManyLabs:
 
     def _ask(self, row, settings, answers):
         try:
-            found = _names_of(row, _settings_for(row, settings)).names()
+            found = _names_of(row, self._tls_of(row), settings).names()
         except Exception as error:  # whatever it is, this lab is away and the others are not
             answers.put((row, {}, str(error) or type(error).__name__))
         else:
             answers.put((row, dict(sorted(found.items())), None))
+
+    def _tls_of(self, row):
+        """The TLS context that a lab's entry asks for; none where the program has set its own."""
+        if row.get("ssl") is True and not self._settings.has_tls_setting:
+            return _context(row)
+        return None
 
     def uri_of(self, name):
         """The URI of a service, by its name or itself."""
@@ -145,18 +151,13 @@ class ManyLabs:
         return self._rows
 
 
-def _names_of(row, settings):
+def _names_of(row, tls, settings):
     """The names of a lab, at its nameserver."""
     host = row["host"]
     host = "[{}]".format(host) if ":" in host else host
-    return Names(URI("PYRO:{}@{}:{}".format(NAMESERVER, host, row["port"])), settings)
-
-
-def _settings_for(row, settings):
-    """The settings with the TLS that a lab's entry asks for."""
-    if row.get("ssl") is True and settings.tls is None:
-        return settings.replaced(tls=_context(row))
-    return settings
+    uri = URI("PYRO:{}@{}:{}".format(NAMESERVER, host, row["port"]))
+    uri.tls = tls
+    return Names(uri, settings)
 
 
 def _is_lab(row):
@@ -168,15 +169,19 @@ def _is_lab(row):
 
 
 def _context(row):
-    """TLS to a lab: with the files of its entry, else with those of a login there."""
+    """TLS to a lab. Authority and certificate are each the entry's, else those of a login there."""
     authority, certificate = row.get("ssl_cacerts"), row.get("ssl_clientcert")
-    found = [] if authority or certificate else logins.find(row["host"], row["port"])
+    found = [] if authority and certificate else logins.find(row["host"], row["port"])
+    # Of several, nothing says which is this lab's.
+    login = found[0] if len(found) == 1 else None
     try:
-        if found:
-            return found[0].context()
+        if login and not authority:
+            authority = login.file("authority.pem")
         context = ssl.create_default_context(cafile=authority)
         if certificate:
             context.load_cert_chain(certificate, row.get("ssl_clientkey"))
+        elif login:
+            login.show_certificate(context)
         return context
     except (OSError, ValueError) as error:
         raise CommunicationError(

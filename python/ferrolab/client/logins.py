@@ -51,8 +51,12 @@ class Login:
     def context(self):
         """A TLS context that trusts the lab's authority and shows the user's certificate."""
         context = ssl.create_default_context(cafile=self.file("authority.pem"))
-        context.load_cert_chain(self.file("certificate.pem"), self.file("key.pem"))
+        self.show_certificate(context)
         return context
+
+    def show_certificate(self, context):
+        """Has a TLS context show the user's certificate."""
+        context.load_cert_chain(self.file("certificate.pem"), self.file("key.pem"))
 
     def token(self):
         """The user's token."""
@@ -112,19 +116,29 @@ def find(host, port):
     return [renewal.renewed(login, ask_once) for login in found]
 
 
+def given_way(uri, settings):
+    """TLS context and handshake data without a login.
+
+    A setting of the program comes before the directory's word, and that before the environment.
+    """
+    if uri.tls is not None and not settings.has_tls_setting:
+        return uri.tls, settings.handshake
+    return settings.tls, settings.handshake
+
+
 def way_to(uri, settings):
     """TLS context and handshake data for a connection; a login counts where none are set."""
-    if settings.tls is None and uri.tls is not None:
-        return uri.tls, settings.handshake
-    given = (settings.tls, settings.handshake)
+    given = given_way(uri, settings)
     if given != (None, NO_TOKEN) or uri.sockname is not None or not exist():
         return given
     found = find(uri.host, uri.port)
     first = None
     for login in found:
         try:
-            context = login.context()
-            way = _way_of(uri, login, context, settings.connect_timeout)
+            way = _PLAIN
+            if not settings.has_tls_setting:
+                context = login.context()
+                way = _way_of(uri, login, context, settings.connect_timeout)
             if way == _PLAIN:
                 is_known = len(found) == 1 and _is_loopback(uri.host)
                 return None, login.token() if is_known else NO_TOKEN

@@ -12,8 +12,8 @@ class Settings:
     """How connections are made, and how long a call may take. Shared by the proxies of a lab."""
 
     __slots__ = (
-        "connect_timeout", "handshake", "make_proxy", "max_message", "safe", "serializer",
-        "timeout", "tls",
+        "connect_timeout", "handshake", "has_tls_setting", "make_proxy", "max_message", "safe",
+        "serializer", "timeout", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +31,8 @@ class Settings:
         self.serializer = serializers.check_name(serializer)
         self.handshake = handshake
         self.tls = transport.tls_context(tls)
+        # Whether `tls` is the program's own, False too: else it is the environment's.
+        self.has_tls_setting = tls is not None
         self.max_message = max_message
         # Members whose calls may be made again where it is unknown whether they ran.
         self.safe = frozenset([safe] if isinstance(safe, str) else safe)

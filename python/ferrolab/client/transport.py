@@ -1,8 +1,9 @@
 """Sockets to daemons: TCP, TLS and Unix sockets, and whom a server's bytes may be trusted from.
 
 A server is trusted with `marshal.loads` if it is a process of this user, on a Unix socket, or if
-TLS has checked its certificate. Anybody of this machine can listen on a port of localhost, and
-anybody in between can answer for a host.
+TLS has checked its certificate as the program or a login says. Anybody of this machine can listen
+on a port of localhost, anybody in between can answer for a host, and the directory of another lab
+can name a server of anybody, with a certificate that everybody trusts.
 """
 
 import os
@@ -55,7 +56,7 @@ def open_socket(uri, timeout, tls=None):
     set_tcp_options(sock)
     if tls is None:
         return sock, False
-    return _wrap(sock, uri, tls), checks_servers(tls)
+    return _wrap(sock, uri, tls), is_trusted(uri, tls)
 
 
 def set_tcp_options(sock):
@@ -68,9 +69,9 @@ def set_tcp_options(sock):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def checks_servers(tls):
-    """Whether a connection in this context has checked its server's certificate."""
-    return tls.verify_mode == ssl.CERT_REQUIRED
+def is_trusted(uri, tls):
+    """Whether the server of `uri` is trusted after a handshake in this TLS context."""
+    return tls is not None and tls is not uri.tls and tls.verify_mode == ssl.CERT_REQUIRED
 
 
 def tls_context(setting):

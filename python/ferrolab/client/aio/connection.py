@@ -148,8 +148,7 @@ class AioConnection(asyncio.Protocol):
             self.trusted = transport.is_process_of_this_user(sock)
         else:
             transport.set_tcp_options(sock)
-            tls = self._tls
-            self.trusted = tls is not None and transport.checks_servers(tls)
+            self.trusted = transport.is_trusted(self.uri, self._tls)
 
     def data_received(self, data):
         try:
@@ -269,7 +268,7 @@ async def open_connection(uri, settings):
     def protocol():
         return AioConnection(uri, settings, tls)
 
-    tls, handshake = settings.tls or uri.tls, settings.handshake
+    tls, handshake = logins.given_way(uri, settings)
     if logins.exist():
         # It may ask the resolver and the server.
         tls, handshake = await loop.run_in_executor(None, logins.way_to, uri, settings)
