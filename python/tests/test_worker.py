@@ -209,6 +209,10 @@ def test_callbacks_are_reported_here_too(shared, channel):
     assert "in a callback" in record[5]
 
 
+def test_the_exception_of_a_method_that_cannot_say_whether_it_is_a_callback(channel):
+    raises("builtins.ZeroDivisionError", channel, "elsewhere", service="lab.pyro")
+
+
 def test_context(shared):
     channel = shared.channel()
     kind, value, left = channel.operation(

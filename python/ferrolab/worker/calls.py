@@ -70,6 +70,15 @@ def _nothing():
     pass
 
 
+def _is_callback(method):
+    """Whether errors of a method are logged here; one that cannot say so has none logged."""
+    try:
+        return bool(getattr(method, "_pyroCallback", False))
+    except Exception:
+        # A stand-in for a method elsewhere asks there. The driver's exception goes to the client.
+        return False
+
+
 class Channel:
     """One channel: the calls of a session, one after the other."""
 
@@ -411,7 +420,7 @@ class Channel:
             # A client can call a missing method as fast as it can send.
             if oneway_errors.one_more():
                 log.warning("an error in the oneway call '%s'", member, exc_info=error)
-        elif getattr(method, "_pyroCallback", False):
+        elif _is_callback(method):
             log.error("an error in the callback '%s'", member, exc_info=error)
         else:
             log_unreadable(error, member, self._session.address)

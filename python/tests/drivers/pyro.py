@@ -25,9 +25,25 @@ class Resource:
 closed = []
 
 
+class Elsewhere:
+    """A stand-in for a method of another process, whose connection is gone."""
+
+    _pyroExposed = True
+
+    @property
+    def _pyroCallback(self):
+        raise EOFError("the connection is gone")
+
+    def __call__(self):
+        raise ZeroDivisionError("broken there")
+
+
 @expose
 @behavior(instance_mode="session")
 class Service:
+    def __init__(self):
+        self.elsewhere = Elsewhere()
+
     def context(self):
         c = current_context
         c.response_annotations = {"XYZ1": b"back"}
