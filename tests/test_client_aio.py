@@ -136,10 +136,10 @@ def test_a_cancelled_call_leaves_no_stale_answer(server, tmp_path):
                 with pytest.raises(asyncio.CancelledError):
                     await task
             assert (await wire.echo(5))[0] == [5], "the cancelled call's connection is replaced"
-            with pytest.raises(ferrolab.TimeoutError) as caught:
-                late = [asyncio.ensure_future(wire.hold.with_timeout(0.2)("late", str(tmp_path / "gate"))) for _ in range(3)]
-                await asyncio.gather(*late)
-            assert caught.value.outcome in ("unknown", "not started")
+            late = [wire.hold.with_timeout(0.2)("late", str(tmp_path / "gate")) for _ in range(3)]
+            # Until the last has ended: one may have been given the right to open a connection.
+            for error in await asyncio.gather(*late, return_exceptions=True):
+                assert isinstance(error, ferrolab.TimeoutError) and error.outcome in ("unknown", "not started")
             (tmp_path / "gate").touch()
             await asyncio.gather(*held[1:])
             for number in range(20):
