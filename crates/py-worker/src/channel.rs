@@ -86,6 +86,7 @@ impl Channel {
     /// # Errors
     /// The frame's content is nested too deeply.
     pub(crate) fn queue(&mut self, content: &Value) -> Result<(), EncodeError> {
+        debug_assert!(self.last_array.is_none(), "the frame of a call is the last one");
         frames::append(&mut self.output, content)
     }
 
@@ -99,6 +100,7 @@ impl Channel {
         content: &Value,
         has_numpy: bool,
     ) -> Result<(), EncodeError> {
+        debug_assert!(self.last_array.is_none(), "the frame of a call is the last one");
         if has_numpy {
             self.last_array = frames::append_with_arrays(&mut self.output, content)?;
             return Ok(());

@@ -62,6 +62,8 @@ pub fn serializer_of(id: u8) -> Option<Serializer> {
 pub fn encode(value: &Value, out: &mut Vec<u8>) -> Result<bool, EncodeError> {
     let (has_arrays, last) = encode_but_last(value, out)?;
     if let Some(array) = last {
+        // Not twice as many bytes as there are, as a vector that grows by itself takes.
+        out.reserve_exact(array.data().len());
         out.extend_from_slice(array.data());
     }
     Ok(has_arrays)

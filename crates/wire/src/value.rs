@@ -73,10 +73,14 @@ impl Value {
             }
     }
 
-    /// Drops the value: lists of numbers at once. A plain drop would look at each number whether
-    /// there is memory to free, which takes longer than to write it.
+    /// Drops the value: lists of numbers at once, also those in lists and dicts. A plain drop would
+    /// look at each number whether there is memory to free, which takes longer than to write it.
     pub fn discard(self) {
-        let (Value::List(items) | Value::Tuple(items)) = self else { return };
+        let items = match self {
+            Value::List(items) | Value::Tuple(items) => items,
+            Value::Dict(dict) => return dict.into_iter().for_each(|(_, value)| value.discard()),
+            _ => return,
+        };
         let owns_nothing = |item: &Value| {
             use Value::{Bool, Complex, Float, Int};
             matches!(item, Value::None | Bool(_) | Int(_) | Float(_) | Complex { .. })
@@ -242,6 +246,7 @@ mod tests {
             Value::List(vec![1.into(), 1.5.into(), held()]),
             Value::List(vec![inner, Value::List(vec![1.into(), 2.into()]), Value::None]),
             Value::List(vec![Value::Dict([("a", held())].into_iter().collect()), true.into()]),
+            Value::Dict([("a", Value::List(vec![1.into()])), ("b", held())].into_iter().collect()),
         ] {
             let holders = Arc::strong_count(&array);
             value.discard();
