@@ -162,15 +162,16 @@ impl Index {
         self.shares.of(address)
     }
 
-    /// Lets an entry come from an address at its pace; else how long it has to wait.
+    /// Lets an entry come from an address at its pace `now`; else how long it has to wait.
     pub(crate) fn pass(
         &mut self,
         address: IpAddr,
         name: &str,
         entry: &Entry,
         paces: [Pace; 2],
+        now: Instant,
     ) -> Result<(), Duration> {
-        self.shares.pass(address, full_cost(name, entry), paces, Instant::now())
+        self.shares.pass(address, full_cost(name, entry), paces, now)
     }
 
     /// Makes an entry share its tags' texts with the others.

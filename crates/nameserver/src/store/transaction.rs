@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use remote::Exception;
 
@@ -37,6 +37,8 @@ pub struct Transaction<'a> {
     writer: Option<IpAddr>,
     /// That client's rights, where there are rules of access.
     rights: Option<Arc<dyn NameRights>>,
+    /// When the change began: for a pace, all of its names come at this time.
+    begun: Instant,
 }
 
 /// One name as it was and as it is.
@@ -71,7 +73,9 @@ impl Transaction<'_> {
 
     /// Carries out a change; its outcome and its steps, none if it refused.
     pub(super) fn run(index: &mut Index, change: Change) -> (Result<usize, Exception>, Vec<Step>) {
-        let mut transaction = Transaction { index, steps: Vec::new(), writer: None, rights: None };
+        let begun = Instant::now();
+        let mut transaction =
+            Transaction { index, steps: Vec::new(), writer: None, rights: None, begun };
         let outcome = change(&mut transaction);
         let Transaction { index, steps, .. } = transaction;
         match outcome {
@@ -124,7 +128,7 @@ impl Transaction<'_> {
     ) -> Result<(), Duration> {
         match self.index.get(name) {
             Some(known) if **known == *entry => Ok(()),
-            _ => self.index.pass(address, name, entry, paces),
+            _ => self.index.pass(address, name, entry, paces, self.begun),
         }
     }
 
