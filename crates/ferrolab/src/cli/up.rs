@@ -38,7 +38,7 @@ const SOCKET_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Start the lab: everything in the configuration's autolaunch section
 ///
-/// Entries that were started or stopped by hand before are so again.
+/// An entry that was started or stopped by hand before starts, or stays stopped, accordingly.
 ///
 /// The lab runs in the background until `ferrolab down`. The command returns when every entry is
 /// ready or has failed; it says which failed and why, and then ends with 1.
