@@ -31,6 +31,7 @@ TLS = "native-tls"
 NATIVE_WITH_ACCESS = NATIVE + WITH_ACCESS
 SERIALIZERS = ("serpent", "msgpack", "json", "marshal")
 # As fast as Pyro5 where a server could be that only passes bytes on to Python; else nearly as that.
+# Short calls miss it, for the reason that docs/performance.md has measured; it stays as wanted.
 AT_THE_FLOOR = FloorGoal(HOSTED, stock=THREAD, least=1.0, of_floor=0.95)
 
 

@@ -186,10 +186,11 @@ class Floor:
         self._served = target
 
     def close(self):
-        if self._process is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-            self._process.stdout.close()
+        process, self._process, self._served = self._process, None, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            process.stdout.close()
 
 
 @contextlib.contextmanager
