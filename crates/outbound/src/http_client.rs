@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Time for a whole request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+const HTTP_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes of an answer's text that are read, at most: servers say there what they refuse.
 const MAX_TEXT_BYTES: usize = 500;
 
@@ -67,9 +67,9 @@ impl Post<'_> {
     /// # Errors
     /// It was not accepted.
     pub async fn send(self, body: Vec<u8>) -> Result<(), PostError> {
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.exchange(body)).await;
+        let answer = tokio::time::timeout(HTTP_REQUEST_TIMEOUT, self.exchange(body)).await;
         let (status, text) = answer
-            .map_err(|_| format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))
+            .map_err(|_| format!("no answer within {} s", HTTP_REQUEST_TIMEOUT.as_secs()))
             .flatten()
             .map_err(PostError::NoAnswer)?;
         match status.is_success() {

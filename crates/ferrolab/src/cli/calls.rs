@@ -15,7 +15,7 @@ use crate::host::CallRow;
 use crate::paths::Paths;
 
 /// Time between two looks of `--follow`: daemons report as often.
-const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+const CALLS_FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the calls that run or wait and what they wait for, or those that have been
 ///
@@ -139,7 +139,7 @@ fn follow(paths: &Paths, arguments: &Arguments) -> Outcome {
             }
         }
         known = current;
-        std::thread::sleep(FOLLOW_INTERVAL);
+        std::thread::sleep(CALLS_FOLLOW_INTERVAL);
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Outcome, find, labs, paths};
 use crate::card::{self, DescribedService};
 
 /// Timeout of a daemon's answer.
-const DAEMON_TIMEOUT: Duration = Duration::from_secs(10);
+const DESCRIBE_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Headings of the columns,
 const HEADINGS: [&str; 3] = ["MEMBER", "VALUE", "ABOUT"];
 /// and the widths in letters that they grow to. A longer cell ends its line, so that one long
@@ -92,12 +92,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// The object cannot be reached; in words for a person.
 pub(super) async fn fetch(name: &str, target: ServiceTarget) -> Result<DescribedService, Report> {
     let explain = |error: Error| miette!("{name} cannot be described: {error}");
-    let target = target.resolved(DAEMON_TIMEOUT).await.map_err(explain)?;
+    let target = target.resolved(DESCRIBE_CALL_TIMEOUT).await.map_err(explain)?;
     let object = match &target.uri {
         Uri::Pyro { object, .. } => object.clone(),
         Uri::PyroName { .. } | Uri::PyroMeta { .. } => String::new(),
     };
-    let mut proxy = target.proxy().with_timeout(DAEMON_TIMEOUT);
+    let mut proxy = target.proxy().with_timeout(DESCRIBE_CALL_TIMEOUT);
     let card = card::fetch_from(&mut proxy, &object).await.map_err(explain)?;
     Ok(DescribedService { name: name.to_owned(), uri: target.uri, card })
 }

@@ -17,7 +17,7 @@ use crate::os;
 /// Interval of checks whether the lock is still ours; also keeps the connection from being idle.
 const BEAT: Duration = Duration::from_secs(5);
 /// Timeout of a daemon's answer, in addition to the wait for the lock.
-const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
+const LOCK_CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Hold a service's lock while a command runs
 ///
@@ -134,7 +134,7 @@ impl Held {
         let name = arguments.name.clone();
         let uri = target.uri.clone();
         let mut proxy =
-            target.proxy().with_timeout(DAEMON_TIMEOUT.saturating_add(wait.unwrap_or_default()));
+            target.proxy().with_timeout(LOCK_CALL_TIMEOUT.saturating_add(wait.unwrap_or_default()));
         let token = new_token();
         // A connection of ours that ends takes its lock along: nothing outlives this process.
         let request = vec![
@@ -153,7 +153,7 @@ impl Held {
                 wait.unwrap_or_default().as_secs_f64()
             ));
         }
-        Ok(Held { name, uri, proxy: proxy.with_timeout(DAEMON_TIMEOUT), token, is_lost: false })
+        Ok(Held { name, uri, proxy: proxy.with_timeout(LOCK_CALL_TIMEOUT), token, is_lost: false })
     }
 
     /// Runs the command. Changes of the lock meanwhile are printed, and do not stop it.

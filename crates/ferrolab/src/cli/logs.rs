@@ -22,7 +22,7 @@ use crate::log::query::{Filter, Level, Line, Place, Snapshot, Tail, moment};
 use crate::paths::Paths;
 
 /// Polling interval of a followed log.
-const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
+const LOGS_FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 /// Number of lines that `follow` starts with.
 const BEFORE: usize = 10;
 
@@ -254,7 +254,7 @@ fn follow(paths: &Paths, arguments: &Follow) -> Outcome {
         printed = printed.and_then(|()| print(&mut out, line, arguments.json));
     }
     while printed.is_ok() {
-        std::thread::sleep(FOLLOW_INTERVAL);
+        std::thread::sleep(LOGS_FOLLOW_INTERVAL);
         tail.read(|line| {
             if filter.wants(&line) && printed.is_ok() {
                 printed = print(&mut out, &line, arguments.json);

@@ -37,7 +37,7 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(2);
 /// pause included.
 const LEASE: Duration = Duration::from_secs(12);
 const _: () = {
-    let failed_renewals = 2 * (ANSWER_TIMEOUT.as_secs() + RETRY_INTERVAL.as_secs());
+    let failed_renewals = 2 * (ANSWER_TIMEOUT.as_secs() + REGISTRATION_RETRY_INTERVAL.as_secs());
     assert!(
         LEASE.as_secs() > RENEWAL_INTERVAL.as_secs() + failed_renewals + ANSWER_TIMEOUT.as_secs()
     );
@@ -49,7 +49,7 @@ const EAGER_RETRY: Duration = Duration::from_millis(50);
 /// which is for so long,
 const EAGER_TIME: Duration = Duration::from_secs(3);
 /// and between two tries after that.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const REGISTRATION_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Time to find out which holders of our names are dead, per pass: the daemon's other names wait.
 const SEIZING: Duration = Duration::from_secs(1);
 /// Time to remove the names at the end: the daemon's stop waits for it.
@@ -209,7 +209,7 @@ impl Registrar {
             let pause = match (&outcome, started.elapsed() < EAGER_TIME) {
                 (Ok(_), _) => RENEWAL_INTERVAL,
                 (Err(_), true) => EAGER_RETRY,
-                (Err(_), false) => RETRY_INTERVAL,
+                (Err(_), false) => REGISTRATION_RETRY_INTERVAL,
             };
             self.tell(outcome.unwrap_or_else(RegistrationState::Failed));
             if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {

@@ -22,7 +22,7 @@ use super::registered_name::Name;
 use super::registrar::{self, ServiceTags, Target};
 
 /// Between two looks at what is registered.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+const SIMULATED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Assignment of the process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -85,7 +85,11 @@ pub(crate) async fn run(assignment: SimulatedHosts, lifeline: &Lifeline) -> Resu
             lifeline.status(json!({ "registered": registered }));
             told = Some(registered);
         }
-        if stopping.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_none() {
+        if stopping
+            .run_until_cancelled(tokio::time::sleep(SIMULATED_CHECK_INTERVAL))
+            .await
+            .is_none()
+        {
             // As hosts that lose their power: the names stay.
             return Ok(());
         }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::read_object;
 use super::problem::Problem;
-use super::proxies::{TIMEOUT, proxy};
+use super::proxies::{PROXY_TIMEOUT, proxy};
 use super::services::{find, known, local_uri};
 use super::sessions::BrowserSession;
 use super::shared::Shared;
@@ -199,7 +199,7 @@ pub(super) async fn perform(
     let is_locked = changes && row.report.lock.is_some() && lock(&mut proxy, session).await?;
     let outcome = use_member(&mut proxy, name, member, how).await;
     if is_locked {
-        proxy.set_timeout(Some(TIMEOUT));
+        proxy.set_timeout(Some(PROXY_TIMEOUT));
         // Where that fails, the lock ends with the connection.
         let _ = proxy.call("unlock", Vec::new(), Vec::new()).await;
     }

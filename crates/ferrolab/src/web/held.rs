@@ -6,7 +6,7 @@ use std::time::Duration;
 use remote::{Error, Proxy, Value};
 use tokio::sync::Mutex;
 
-use super::proxies::TIMEOUT;
+use super::proxies::PROXY_TIMEOUT;
 
 /// The daemon keeps the lock for so long without a connection: a restart of this process.
 pub(super) const TTL: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ impl HeldLock {
         user: String,
         wait: Option<Duration>,
     ) -> Result<Option<Self>, Error> {
-        proxy.set_timeout(Some(TIMEOUT.saturating_add(wait.unwrap_or_default())));
+        proxy.set_timeout(Some(PROXY_TIMEOUT.saturating_add(wait.unwrap_or_default())));
         let held = HeldLock {
             service: service.to_owned(),
             user,
@@ -77,7 +77,7 @@ impl HeldLock {
     /// The lock is lost.
     pub(super) async fn connection(&self) -> Result<tokio::sync::MutexGuard<'_, Proxy>, Error> {
         let mut proxy = self.proxy.lock().await;
-        proxy.set_timeout(Some(TIMEOUT));
+        proxy.set_timeout(Some(PROXY_TIMEOUT));
         let granted = self.lock(&mut proxy, None).await;
         proxy.set_timeout(None);
         granted.map(|_| proxy)
@@ -91,7 +91,7 @@ impl HeldLock {
     pub(super) async fn release(&self) -> Result<bool, Error> {
         let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
         let mut proxy = self.proxy.lock().await;
-        proxy.set_timeout(Some(TIMEOUT));
+        proxy.set_timeout(Some(PROXY_TIMEOUT));
         let unlocked = proxy.call("unlock", Vec::new(), token).await;
         proxy.release();
         Ok(unlocked?.as_bool() == Some(true))
@@ -121,7 +121,7 @@ impl HeldLock {
             return true;
         };
         let token = vec![("token".to_owned(), Value::from(self.token.as_str()))];
-        proxy.set_timeout(Some(TIMEOUT));
+        proxy.set_timeout(Some(PROXY_TIMEOUT));
         let info = proxy.call("lock_info", Vec::new(), token).await;
         proxy.set_timeout(None);
         match info {

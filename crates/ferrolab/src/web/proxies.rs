@@ -7,7 +7,7 @@ use remote::{Dict, ELSEWHERE, Proxy, Uri, Value};
 use crate::daemon_keys::DaemonKeys;
 
 /// Time for connecting, and for answers that no instrument is waited for.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const PROXY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A login of a browser, as daemons are shown it.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(super) fn proxy(
     uri: Uri,
 ) -> Proxy {
     let proxy = plain_proxy(keys, daemon, uri);
-    let proxy = proxy.with_marshal_and_serpent_rules().with_timeout(TIMEOUT);
+    let proxy = proxy.with_marshal_and_serpent_rules().with_timeout(PROXY_TIMEOUT);
     let Some(PageLogin { token, is_elsewhere }) = login else { return proxy };
     let mut handshake = Dict::with_capacity(2);
     handshake.insert("token", token);

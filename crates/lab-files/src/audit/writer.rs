@@ -38,7 +38,7 @@ const HEAD_KEPT_EACH: Duration = Duration::from_secs(1);
 /// Longest time until lines left out are mentioned.
 const MENTION_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two attempts on a file that cannot be written.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const AUDIT_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Refusals of one client: a script that asks again and again does not fill the disk.
 const REFUSALS_OF_ONE: Allowance = Allowance { burst: 500.0, rate: 1.0 };
 /// Refused connections and logins of one address: one a minute, with the number of the others.
@@ -135,7 +135,7 @@ impl AuditWriter {
             let longest = match (self.pending.is_empty(), self.kept.0 == self.written.seq) {
                 (true, true) => MENTION_INTERVAL,
                 (true, false) => HEAD_KEPT_EACH,
-                (false, _) => RETRY_INTERVAL,
+                (false, _) => AUDIT_RETRY_INTERVAL,
             };
             let Some(batch) = lines.take(longest) else { break };
             self.lost += batch.lost;

@@ -49,7 +49,7 @@ const SUPERVISOR: &str = "supervisor";
 /// The message with which a supervisor begins.
 pub const START: &str = "the lab starts";
 /// Time between two attempts on a log that cannot be written.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const LOG_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sends log lines to the file; cheap to clone.
 #[derive(Clone, Debug)]
@@ -176,7 +176,7 @@ impl HostLogWriter {
 
     /// How long to wait for a line before there is something else to do.
     fn patience(&self) -> Duration {
-        if self.lost.is_some() { RETRY_INTERVAL } else { Duration::from_secs(3600) }
+        if self.lost.is_some() { LOG_RETRY_INTERVAL } else { Duration::from_secs(3600) }
     }
 
     /// Writes a line, or counts it as lost. A full disk must not stop the lab; the file goes on
@@ -193,7 +193,7 @@ impl HostLogWriter {
     /// Tries to go on after lines were lost, and says how many.
     fn recover(&mut self) {
         let Some(Lost { count, tried }) = self.lost else { return };
-        if tried.elapsed() < RETRY_INTERVAL {
+        if tried.elapsed() < LOG_RETRY_INTERVAL {
             return;
         }
         let note = format!("{count} line(s) of the log were lost: it could not be written");

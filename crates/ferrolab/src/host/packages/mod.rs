@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 const SCRIPT: &str = include_str!("ask.py");
 /// Time for one interpreter. Its packages may be on a slow network disk.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const PACKAGES_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest answer, in bytes.
 const LONGEST_ANSWER: usize = 4 << 20;
 
@@ -75,9 +75,10 @@ pub(crate) async fn driver_packages(
         wanted.sort();
         wanted.dedup();
         let question = Question { path: &python.path, services: &services, wanted: &wanted };
-        let asked = timeout(TIMEOUT, ask(&python, &question, configuration.folder.clone())).await;
+        let asked =
+            timeout(PACKAGES_TIMEOUT, ask(&python, &question, configuration.folder.clone())).await;
         packages.push(DriverPackages {
-            answer: asked.unwrap_or_else(|_| Err(format!("no answer within {TIMEOUT:?}"))),
+            answer: asked.unwrap_or_else(|_| Err(format!("no answer within {PACKAGES_TIMEOUT:?}"))),
             python: python.executable.clone().unwrap_or_else(default_interpreter),
             services: services.into_keys().collect(),
         });

@@ -28,7 +28,7 @@ use crate::supervise::entries::{Fleet, NotDone};
 /// A request is one short line.
 const MAX_REQUEST: u64 = 64 * 1024;
 /// Time for a request to arrive: a program that only connects must not keep a file descriptor.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const CONTROL_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Nobody waits longer than this for entries to settle.
 const MAX_SETTLE_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// A command line that does not take an answer for so long is given up.
@@ -106,12 +106,12 @@ async fn converse(
     let (reader, writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(MAX_REQUEST));
-    let reading = tokio::time::timeout(REQUEST_TIMEOUT, reader.read_line(&mut line));
+    let reading = tokio::time::timeout(CONTROL_REQUEST_TIMEOUT, reader.read_line(&mut line));
     match ended.run_until_cancelled(reading).await {
         Some(Ok(Ok(1..))) => {}
         Some(Err(_)) => {
             info!(
-                seconds = REQUEST_TIMEOUT.as_secs(),
+                seconds = CONTROL_REQUEST_TIMEOUT.as_secs(),
                 "a program connected to the control socket and asked nothing; it was disconnected"
             );
             return Ok(());

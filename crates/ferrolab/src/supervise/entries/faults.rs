@@ -20,7 +20,7 @@ use crate::notify::{Notification, Notifier, RateLimit};
 use crate::supervise::incidents::{Incidents, SUPERVISOR};
 
 /// Between two looks at what no change of an entry announces: troubles of the host.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+const FAULT_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Notifications from the log that may wait; further ones are dropped.
 const FROM_LOG: usize = 100;
 /// Beginning of the log line about a dead worker, as the crate `py-worker` writes it.
@@ -136,7 +136,7 @@ pub(super) async fn watch(
                 }
                 logged.push(notification);
             }
-            () = sleep(CHECK_INTERVAL) => {}
+            () = sleep(FAULT_CHECK_INTERVAL) => {}
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::supervise::control::client::{Client, ControlError, News};
 use crate::supervise::control::{Listing, Request};
 
 /// Between two attempts to reach the supervisor.
-const RETRY_INTERVAL: Duration = Duration::from_millis(300);
+const FOLLOWER_RETRY_INTERVAL: Duration = Duration::from_millis(300);
 /// A supervisor that says nothing for so long hangs or is stopped: it speaks once a second.
 /// The page says so within 2 s.
 const MAX_SILENCE: Duration = Duration::from_millis(1800);
@@ -41,7 +41,7 @@ pub(in crate::web) fn follow(
         loop {
             let error = watch_supervisor(&socket, &news).await;
             let _ = news.send_replace(Err(error.to_string()));
-            sleep(RETRY_INTERVAL).await;
+            sleep(FOLLOWER_RETRY_INTERVAL).await;
         }
     };
     tokio::spawn(stopping.clone().run_until_cancelled_owned(ask));

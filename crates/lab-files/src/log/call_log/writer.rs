@@ -21,7 +21,7 @@ const FILES_KEPT: usize = 5;
 /// Longest time until lines left out are mentioned in the log.
 const MENTION_INTERVAL: Duration = Duration::from_secs(10);
 /// Time between two attempts on a file that cannot be written.
-const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+const CALL_LOG_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Lines of one client in the mode `errors`: a script that asks for what is not there, again and
 /// again, does not push everything else out.
 const ERRORS_OF_ONE: Allowance = Allowance { burst: 2000.0, rate: 20.0 };
@@ -70,7 +70,7 @@ impl CallLogWriter {
         // Here, since a daemon's start does not wait for a disk that hangs.
         self.is_torn = self.health.note(|| Ok(self.file.has_no_end())).unwrap_or_default();
         loop {
-            let longest = if self.lost > 0 { RETRY_INTERVAL } else { MENTION_INTERVAL };
+            let longest = if self.lost > 0 { CALL_LOG_RETRY_INTERVAL } else { MENTION_INTERVAL };
             let Some(batch) = lines.take(longest) else { break };
             self.lost += batch.lost;
             if self.lost > 0 {

@@ -19,7 +19,7 @@ use crate::registry::{Registry, RegistryError};
 /// A watch that shows nothing for so long is begun again.
 const MAX_SILENCE: Duration = Duration::from_secs(5);
 /// Between two tries.
-const RETRY_INTERVAL: Duration = Duration::from_millis(300);
+const FEED_RETRY_INTERVAL: Duration = Duration::from_millis(300);
 
 pub(super) struct Feed {
     pub(super) registry: Arc<dyn Registry>,
@@ -50,7 +50,7 @@ impl Feed {
                     }
                 }
             }
-            sleep(RETRY_INTERVAL).await;
+            sleep(FEED_RETRY_INTERVAL).await;
         }
     }
 
