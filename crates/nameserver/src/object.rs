@@ -17,7 +17,7 @@ use crate::limits::{Budget, SMALL_ANSWER};
 use crate::methods::{Found, LIST_HIDDEN, NameCall, REMOVE_HIDDEN};
 use crate::owner::Client;
 use crate::search::{Searches, Sought};
-use crate::store::{Change, Named, Store};
+use crate::store::{Change, Store};
 
 /// Calls of a batch in one transaction, at most: other clients wait for its end.
 const MAX_CALLS_PER_TRANSACTION: usize = 1000;
@@ -130,11 +130,8 @@ impl NameServerObject {
                 self.build_value(found?, budget).await
             }
             NameCall::Change(change, value) => self.change(change).await.map(value),
-            NameCall::List { .. } | NameCall::Search { .. } => self.list(call, None, budget).await,
-            NameCall::ListHidden(list) => {
-                let hidden = Arc::from(self.store.hidden().await);
-                self.list(*list, Some(hidden), budget).await
-            }
+            NameCall::List { .. } | NameCall::Search { .. } => self.list(call, false, budget).await,
+            NameCall::ListHidden(list) => self.list(*list, true, budget).await,
             NameCall::RemoveHidden { name } => {
                 let change =
                     self.changes.watch(directory::remove(name.clone()), self.client.clone());
@@ -243,12 +240,12 @@ impl NameServerObject {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Lists names, of all or of those `among` others. Without memory for the answer they are let
-    /// go, and sought again when there is.
+    /// Lists names, of those that are shown or of those that are hidden. Without memory for the
+    /// answer they are let go, and sought again when there is.
     async fn list(
         &self,
         call: NameCall,
-        among: Option<Arc<[Named]>>,
+        is_of_hidden: bool,
         budget: &mut Budget,
     ) -> Result<Value, Exception> {
         let (sought, with_metadata) = match call {
@@ -268,15 +265,9 @@ impl NameServerObject {
                 left.try_reserve().then(|| found.into_value(reached_at)).transpose()
             };
             let (sought, searches) = (sought.clone(), &self.searches);
-            let found = match among.clone() {
-                None => searches.find(sought, budget, build).await?,
-                Some(among) => {
-                    let names = move |prefix: &str| {
-                        let begin = |(name, _): &&Named| name.starts_with(prefix);
-                        among.iter().filter(begin).cloned().collect()
-                    };
-                    searches.find_among(names, sought, budget, build).await?
-                }
+            let found = match is_of_hidden {
+                false => searches.find(sought, budget, build).await?,
+                true => searches.find_hidden(sought, budget, build).await?,
             };
             if let Some(value) = found {
                 return Ok(value);

@@ -11,6 +11,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use remote::Exception;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tracing::error;
@@ -64,8 +65,21 @@ impl Searches {
         self.find_among(move |prefix| copy_names(&store, prefix), sought, budget, then).await
     }
 
+    /// As [`find`](Self::find), among the names that are hidden with their hosts.
+    pub(crate) async fn find_hidden<T: Send + 'static>(
+        &self,
+        sought: Sought,
+        budget: &mut Budget,
+        then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
+    ) -> Result<T, Exception> {
+        let store = Arc::clone(&self.store);
+        // With a permit, and on a thread that may wait for their owner.
+        let names = move |prefix: &str| Handle::current().block_on(store.hidden(prefix));
+        self.find_among(names, sought, budget, then).await
+    }
+
     /// As [`find`](Self::find), among the names that a function gives for a prefix.
-    pub(crate) async fn find_among<T: Send + 'static>(
+    async fn find_among<T: Send + 'static>(
         &self,
         names: impl FnOnce(&str) -> Vec<Named> + Send + 'static,
         sought: Sought,

@@ -24,7 +24,7 @@ const PER_USE: usize = 3 * size_of::<Arc<str>>();
 const PER_TAG: usize = 300;
 /// The owner of the names of a lab's own daemons; in a shared directory the lab's host follows. No
 /// user has a name with a space in it.
-pub(crate) const LAB: &str = "the lab";
+pub const LAB: &str = "the lab";
 
 /// The entry of a name. Entries are equal when the database keeps the same of them.
 #[derive(Clone, Debug)]

@@ -23,7 +23,8 @@ use remote::{BoxFuture, Exception};
 use tokio::sync::watch;
 
 use database::DatabaseError;
-pub(crate) use index::{Entry, Index, LAB, Named};
+pub use index::LAB;
+pub(crate) use index::{Entry, Index, Named};
 pub(crate) use lease::Lease;
 pub(crate) use replica::LiveHosts;
 pub(crate) use shares::{Pace, Share};
@@ -115,10 +116,11 @@ impl Store {
         }
     }
 
-    /// The names of a shared directory that are hidden because their hosts are away, sorted.
-    pub(crate) async fn hidden(&self) -> Vec<Named> {
+    /// The names of a shared directory with this prefix that are hidden because their hosts are
+    /// away; sorted by the caller's thread.
+    pub(crate) async fn hidden(&self, prefix: &str) -> Vec<Named> {
         match &self.keeping {
-            Keeping::Shared(replica) => replica.hidden().await,
+            Keeping::Shared(replica) => replica.hidden(prefix).await,
             Keeping::Memory | Keeping::Database(_) => Vec::new(),
         }
     }

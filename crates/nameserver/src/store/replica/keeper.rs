@@ -1,7 +1,7 @@
 //! The task that owns the copy of the directory: it shows the registry's changes in the index, and
 //! writes the changes of clients.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ impl Keeper {
                 self.show(shown).await;
             }
             // The caller may be gone.
-            Signal::Hidden(reply) => drop(reply.send(self.records.hidden())),
+            Signal::Hidden { prefix, reply } => drop(reply.send(self.records.hidden(&prefix))),
             Signal::Feed(reason) => self.feed = reason,
             Signal::Presence(reason) => self.presence = reason,
         }
@@ -219,13 +219,19 @@ impl Keeper {
         let refused = self.reason_to_refuse();
         let mut stages = Stages::default();
         let mut tried: Vec<Step> = Vec::new();
+        // Names that were hidden before this batch and are changed by it.
+        let mut once_hidden: HashSet<Arc<str>> = HashSet::new();
         let mut index = write(&self.index);
         for NameOrder { change, revealed, reply } in orders {
-            let revealed = match revealed.map(|name| self.reveal(&mut index, &name)) {
+            let reveal = |name: String| {
+                let is_changed = once_hidden.contains(&*name);
+                if is_changed { None } else { self.reveal(&mut index, &name) }
+            };
+            let revealed = match revealed.map(reveal) {
                 None => None,
                 Some(Some(step)) => Some(step),
                 Some(None) => {
-                    // Its host is back, or it is gone. The caller may be gone.
+                    // Its host is back, or it is gone. The caller may be gone, too.
                     let _ = reply.send(Ok(0));
                     continue;
                 }
@@ -264,6 +270,7 @@ impl Keeper {
                 }
                 _ => {
                     stages.add(&shared, (outcome, reply), revision_of);
+                    once_hidden.extend(revealed.iter().map(|step| Arc::clone(&step.name)));
                     tried.extend(revealed);
                     tried.extend(shared);
                     continue;

@@ -22,7 +22,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::value::{read_name, write_name};
 use crate::registry::LastKnownFile;
@@ -34,7 +34,7 @@ const READ_DELAY: Duration = Duration::from_secs(1);
 const FIRST_DELAY: Duration = Duration::from_secs(3);
 /// Between two files, at least.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// So many times the time for a file passes before the next.
+/// From one file to the next, as a multiple of the time that the first took.
 const IDLE_SHARE: u32 = 100;
 const FORMAT: u32 = 1;
 /// Bytes of a line, at most: a registration has 1 MiB, and JSON may double that.
@@ -58,7 +58,14 @@ enum State {
     /// It is written then, if there is something new.
     ToWrite(Instant),
     /// It is being written.
-    Writing(JoinHandle<Duration>),
+    Writing(JoinHandle<Written>),
+}
+
+/// A try to write the file.
+#[derive(Default)]
+struct Written {
+    taken: Duration,
+    succeeded: bool,
 }
 
 /// Contents of the file.
@@ -140,18 +147,21 @@ impl LastKnown {
         self.state = State::Writing(spawn_blocking(move || {
             let begun = std::time::Instant::now();
             let bytes = format(&names, &hosts, &file.directory());
-            match bytes.map_err(|error| error.to_string()).and_then(|bytes| file.replace(&bytes)) {
-                Ok(()) => info!(names = names.len(), "kept the names in the file of this host"),
+            let kept = bytes.map_err(|error| error.to_string());
+            let kept = kept.and_then(|bytes| file.replace(&bytes));
+            match &kept {
+                Ok(()) => debug!(names = names.len(), "kept the names in the file of this host"),
                 Err(error) => warn!(error, "the names cannot be kept in the file of this host"),
             }
-            begun.elapsed()
+            Written { taken: begun.elapsed(), succeeded: kept.is_ok() }
         }));
     }
 
     /// Waits until a file that is being written is; never returns if none is.
     pub(super) async fn written(&mut self) {
         let State::Writing(writing) = &mut self.state else { return std::future::pending().await };
-        let taken = writing.await.unwrap_or_default();
+        let Written { taken, succeeded } = writing.await.unwrap_or_default();
+        self.is_changed |= !succeeded;
         self.state = State::ToWrite(Instant::now() + INTERVAL.max(taken * IDLE_SHARE));
     }
 

@@ -82,6 +82,7 @@ impl Replica {
             lease: None,
             live: HashSet::new(),
             written: HashSet::new(),
+            unsure: HashSet::new(),
             told: None,
         };
         let keeper = Keeper {
@@ -130,12 +131,14 @@ impl Replica {
         })
     }
 
-    /// The names that are hidden with their hosts, sorted.
-    pub(super) async fn hidden(&self) -> Vec<Named> {
+    /// The names with this prefix that are hidden with their hosts, sorted.
+    pub(super) async fn hidden(&self, prefix: &str) -> Vec<Named> {
         let (reply, answer) = oneshot::channel();
         // Without the keeper the nameserver is stopping.
-        let _ = self.signals.send(Signal::Hidden(reply)).await;
-        answer.await.unwrap_or_default()
+        let _ = self.signals.send(Signal::Hidden { prefix: prefix.to_owned(), reply }).await;
+        let mut hidden = answer.await.unwrap_or_default();
+        hidden.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        hidden
     }
 
     pub(super) fn hosts(&self) -> &LiveHosts {

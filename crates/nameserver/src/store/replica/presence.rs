@@ -45,6 +45,8 @@ pub(super) struct Presence {
     pub(super) live: HashSet<Arc<str>>,
     /// Hosts whose presence stands in the registry under the present lease.
     pub(super) written: HashSet<Arc<str>>,
+    /// Hosts whose presence may stand there, too: the answer to a write was lost.
+    pub(super) unsure: HashSet<Arc<str>>,
     /// Why the registry does not do its part, as was last told.
     pub(super) told: Option<String>,
 }
@@ -121,9 +123,15 @@ impl Presence {
         if self.lease.take().is_some() {
             warn!("the nameserver's lease in the registry has ended; it is replaced");
         }
-        self.written.clear();
+        self.forget_written();
         self.lease = Some(self.registry.grant(LEASE_SECONDS).await?);
         Ok(())
+    }
+
+    /// With its lease everything ends that was written.
+    fn forget_written(&mut self) {
+        self.written.clear();
+        self.unsure.clear();
     }
 
     /// Writes the hosts that have come, and removes those that have gone. Those that are left at
@@ -131,7 +139,8 @@ impl Presence {
     async fn write(&mut self, until: Instant) -> Result<(), RegistryError> {
         let key = |host: &str| format!("{HOSTS}{host}/{}", self.replica);
         let come = self.live.difference(&self.written).map(|host| (Arc::clone(host), true));
-        let gone = self.written.difference(&self.live).map(|host| (Arc::clone(host), false));
+        let gone = self.written.union(&self.unsure).filter(|host| !self.live.contains(*host));
+        let gone = gone.map(|host| (Arc::clone(host), false));
         let changed: Vec<(Arc<str>, bool)> = come.chain(gone).collect();
         for changed in changed.chunks(MAX_WRITES) {
             if Instant::now() >= until {
@@ -142,8 +151,12 @@ impl Presence {
                 false => Write { key: key(host), value: None, expected: None },
             };
             let writes = changed.iter().map(write).collect();
-            self.put(writes).await?;
+            if let Err(error) = self.put(writes).await {
+                self.unsure.extend(changed.iter().map(|(host, _)| Arc::clone(host)));
+                return Err(error);
+            }
             for (host, is_there) in changed {
+                self.unsure.remove(host);
                 match is_there {
                     true => drop(self.written.insert(Arc::clone(host))),
                     false => drop(self.written.remove(host)),
@@ -173,7 +186,7 @@ impl Presence {
             // The next beat finds it out, too, and begins another.
             Err(RegistryError::LeaseLost) => {
                 self.lease = None;
-                self.written.clear();
+                self.forget_written();
                 return true;
             }
             Err(error) => Some(error.to_string()),

@@ -6,6 +6,7 @@
 //! nameserver (it is live), or at another one, which has written its presence.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,13 +65,17 @@ impl Records {
         self.names.get(name).map(|record| &record.entry).filter(|entry| !self.shows(entry))
     }
 
-    /// The names that are hidden with their hosts, sorted.
-    pub(super) fn hidden(&self) -> Vec<Named> {
-        let hidden = self.names.iter().filter(|(_, record)| !self.shows(&record.entry));
-        let mut hidden: Vec<Named> =
-            hidden.map(|(name, record)| (Arc::clone(name), Arc::clone(&record.entry))).collect();
-        hidden.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-        hidden
+    /// The names with this prefix that are hidden with their hosts.
+    pub(super) fn hidden(&self, prefix: &str) -> Vec<Named> {
+        let away = self.of_host.iter().filter(|(host, _)| !self.is_there(host));
+        let names = away.flat_map(|(_, names)| {
+            let names = names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+            names.take_while(|name| name.starts_with(prefix))
+        });
+        let named = |name: &Arc<str>| {
+            self.names.get(name).map(|record| (Arc::clone(name), Arc::clone(&record.entry)))
+        };
+        names.filter_map(named).collect()
     }
 
     /// Whether a name has exactly this entry, or none.
@@ -119,8 +124,7 @@ impl Records {
             if let Key::Name(name) = Key::parse(&key.key) {
                 loaded.insert(Arc::<str>::from(name));
             }
-            // The hosts are compared below.
-            shown.extend(self.change(key).into_iter().filter(|(_, entry)| entry.is_some()));
+            shown.extend(self.change(key));
         }
         let gone: Vec<Arc<str>> = self
             .names
@@ -139,6 +143,11 @@ impl Records {
         let hosts: Vec<_> = present.into_keys().filter(|host| !self.is_there(host)).collect();
         for host in hosts {
             shown.extend(self.show_host(&host));
+        }
+        // Only now it is known which hosts are there.
+        for (name, entry) in &mut shown {
+            let known = self.names.get(name).map(|record| &record.entry);
+            *entry = known.filter(|entry| self.shows(entry)).cloned();
         }
         shown
     }

@@ -19,5 +19,8 @@ pub(super) enum Signal {
     HostLive(Arc<str>, Duration),
     HostSilent(Arc<str>),
     /// Asks for the names that are hidden with their hosts.
-    Hidden(oneshot::Sender<Vec<Named>>),
+    Hidden {
+        prefix: String,
+        reply: oneshot::Sender<Vec<Named>>,
+    },
 }

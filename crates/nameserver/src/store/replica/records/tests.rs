@@ -67,3 +67,33 @@ fn names_of_a_host_are_shown_while_it_is_there() {
     assert_eq!(is_shown(records.change(host("three", false))), None);
     assert_eq!(is_shown(records.host_is_silent(&"h".into())), Some(false));
 }
+
+#[test]
+fn a_last_known_name_of_another_host_is_not_shown_on() {
+    let mut records = Records::new("one".into());
+    let [before, now] = ["h1", "h2"].map(|host| entry("PYRO:o@h:1", Some(host)));
+    let names = vec![(Arc::from("a"), before)];
+    let hosts = vec![Arc::from("h1")];
+    let shown = records.load_last_known(Saved { names, hosts, ..Saved::default() });
+    assert!(shown[0].1.is_some());
+    let snapshot = |hosts: &[&str], revision| Snapshot {
+        revision,
+        keys: hosts
+            .iter()
+            .map(|host| KeyValue {
+                key: format!("hosts/{host}/two"),
+                value: Some(Vec::new()),
+                revision,
+            })
+            .chain([key("a", Some(&now), revision)])
+            .collect(),
+    };
+    assert_eq!(records.load(snapshot(&[], 3)), [("a".into(), None)], "its host is not there");
+    let shown = records.load(snapshot(&["h2"], 4));
+    assert!(shown.iter().all(|(_, entry)| entry.is_some()) && !shown.is_empty());
+    // A host that goes while hosts are held back is shown on, with what is new of its names.
+    records.hold_back();
+    let shown = records.load(snapshot(&[], 5));
+    assert!(shown.iter().all(|(_, entry)| entry.is_some()) && !shown.is_empty());
+    assert_eq!(records.hide_doubtful(), [("a".into(), None)]);
+}

@@ -1,7 +1,7 @@
 //! etcd and the file of last known names, as replicas see them: in memory, and easily broken.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) struct FakeRegistry {
 
 #[derive(Default)]
 pub(super) struct State {
-    keys: BTreeMap<String, (Vec<u8>, i64, Option<i64>)>,
+    pub(super) keys: BTreeMap<String, (Vec<u8>, i64, Option<i64>)>,
     pub(super) log: Vec<KeyValue>,
     /// Changes up to this revision are forgotten.
     pub(super) compacted: i64,
@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) frozen: u64,
     pub(super) watches: u64,
     pub(super) commits: usize,
+    /// Answers to announcements of hosts are lost.
+    pub(super) loses_answers: bool,
 }
 
 impl State {
@@ -210,8 +212,12 @@ impl Registry for Handle {
                 }
                 state.revision += 1;
                 state.commits += 1;
+                let is_of_host = writes.iter().any(|write| write.key.starts_with("hosts/"));
                 for Write { key, value, .. } in writes {
                     state.set(key, value, lease.map(|lease| lease.0));
+                }
+                if state.loses_answers && is_of_host {
+                    return Err(RegistryError::Away("no answer".into()));
                 }
                 Ok(Commit::Kept(state.revision))
             })
@@ -248,6 +254,8 @@ impl Registry for Handle {
 pub(super) struct File {
     pub(super) bytes: Mutex<Option<Vec<u8>>>,
     pub(super) writes: AtomicUsize,
+    /// The disk is full.
+    pub(super) is_full: AtomicBool,
 }
 
 impl LastKnownFile for File {
@@ -261,6 +269,9 @@ impl LastKnownFile for File {
     }
 
     fn replace(&self, bytes: &[u8]) -> Result<(), String> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err("the disk is full".into());
+        }
         *self.bytes.lock().unwrap() = Some(bytes.to_vec());
         self.writes.fetch_add(1, Ordering::Relaxed);
         Ok(())
