@@ -162,6 +162,7 @@ def test_names_of_another_lab_are_found_beforehand(etcd, access):
         checked = second.run("config", "check", file, "--connect", check=False)
         assert checked.returncode == 1 and "belong to another lab" in checked.text, checked.text
         assert "optics.supply (PYRO:optics.supply@" in checked.text, checked.text
+        assert " optics (PYRO:" in checked.text and "ns remove --hidden" in checked.text, checked.text
         assert optics.connect()[0] == 0, "its own names are no others'"
         before = optics.listed()["optics.supply"]
         other = Replica(second, "optics", etcd, free_port(), access)

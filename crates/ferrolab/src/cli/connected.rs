@@ -1,6 +1,6 @@
 //! Connections of a configuration that `config check --connect` tries: the etcd of each nameserver.
 
-use lab_config::{Configuration, Etcd, Service};
+use lab_config::{Configuration, Etcd};
 use serde::Serialize;
 
 use super::table::lines_for_terminal;
@@ -26,22 +26,33 @@ pub(super) async fn check_connections(
     for nameserver in &configuration.nameservers {
         let Some(etcd) = &nameserver.etcd else { continue };
         let services = configuration.services.iter();
-        let is_here = |service: &&Service| service.nameservers.contains(&nameserver.name);
-        let names: Vec<&str> =
-            services.filter(is_here).map(|service| service.name.as_str()).collect();
+        let services = services.map(|service| (&service.name, &service.nameservers));
+        // Daemons register themselves, too.
+        let daemons = configuration.daemons.iter();
+        let daemons = daemons.map(|daemon| (&daemon.name, &daemon.nameservers));
+        let names = services.chain(daemons);
+        let names = names.filter(|(_, nameservers)| nameservers.contains(&nameserver.name));
+        let names: Vec<&str> = names.map(|(name, _)| name.as_str()).collect();
+        let has_access = configuration.access.is_some();
         connections.push(Connected {
             nameserver: nameserver.name.clone(),
             endpoints: etcd.endpoints.clone(),
-            error: check_etcd(etcd, &names, own).await.err(),
+            error: check_etcd(etcd, &names, own, has_access).await.err(),
         });
     }
     connections
 }
 
-async fn check_etcd(etcd: &Etcd, names: &[&str], own: Option<&str>) -> Result<(), String> {
+async fn check_etcd(
+    etcd: &Etcd,
+    names: &[&str],
+    own: Option<&str>,
+    has_access: bool,
+) -> Result<(), String> {
     let registry = EtcdRegistry::new(etcd)?;
     registry.probe().await.map_err(|error| error.to_string())?;
-    let others = registry.names_of_others(names, own).await.map_err(|error| error.to_string())?;
+    let others = registry.names_of_others(names, own, has_access).await;
+    let others = others.map_err(|error| error.to_string())?;
     let more = match others.len().saturating_sub(MAX_NAMES_SHOWN) {
         0 => String::new(),
         more => format!(", and {more} more"),
@@ -50,7 +61,8 @@ async fn check_etcd(etcd: &Etcd, names: &[&str], own: Option<&str>) -> Result<()
         None | Some([]) => Ok(()),
         Some(shown) => Err(format!(
             "names of this configuration belong to another lab than that of this data directory: \
-             {}{more}; give them other names, or remove them there",
+             {}{more}; give them other names, or remove them there (those of a lab that is away \
+             with `ferrolab ns remove --hidden`)",
             shown.join(", ")
         )),
     }

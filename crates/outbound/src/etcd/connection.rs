@@ -52,21 +52,21 @@ pub(super) struct Ask<'a> {
     pub(super) tries: Tries<'a>,
 }
 
-/// The tries of a request at members that take it.
+/// The tries of a request.
 #[derive(Clone, Copy)]
 pub(super) enum Tries<'a> {
-    /// One for each member, with this time for the answer.
+    /// One for each member, also where it does not take the request, with this time for the answer.
     OneEach(Duration),
-    /// One after another, also at the same member, with these times.
+    /// One after another, also at the same member, with these times; of members that take it.
     Timed(&'a [Duration]),
 }
 
 impl Tries<'_> {
-    /// Time for the answer to a try; `None` after the last.
-    fn get(self, number: usize, members: usize) -> Option<Duration> {
+    /// Time for the answer to the next try; `None` after the last.
+    fn next(self, tried: usize, asked: usize, members: usize) -> Option<Duration> {
         match self {
-            Tries::OneEach(within) => (number < members).then_some(within),
-            Tries::Timed(times) => times.get(number).copied(),
+            Tries::OneEach(within) => (asked < members).then_some(within),
+            Tries::Timed(times) => times.get(tried).copied(),
         }
     }
 }
@@ -139,10 +139,10 @@ impl Members {
     ) -> Result<(Vec<u8>, String), RegistryError> {
         let mut failures: Vec<String> = Vec::new();
         let (mut has_logged_in, mut body) = (false, ask.body);
-        // Tries at members that took the request, and members in a row that did not.
-        let (mut tried, mut refused) = (0, 0);
+        // Tries at members that took the request, and members in a row that did not; all tries.
+        let (mut tried, mut refused, mut asked) = (0, 0, 0);
         while refused < self.servers.len()
-            && let Some(within) = ask.tries.get(tried, self.servers.len())
+            && let Some(within) = ask.tries.next(tried, asked, self.servers.len())
         {
             let (number, server) = self.current();
             let at = server.shown().to_owned();
@@ -160,6 +160,7 @@ impl Members {
                             reason
                         }
                     };
+                    asked += 1;
                     self.leave(number);
                     failures.push(format!("{at}: {reason}"));
                     continue;
@@ -188,6 +189,7 @@ impl Members {
                     // It answers and cannot decide; another member may, or it in a moment.
                     self.leave(number);
                     failures.push(told);
+                    asked += 1;
                     (tried, refused, body) = (tried + 1, 0, ask.again);
                 }
                 EtcdRefusal::Other(error) => return Err(error),

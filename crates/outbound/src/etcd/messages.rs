@@ -67,8 +67,9 @@ impl TxnAnswer {
     /// The revision at which these writes were made; `None` if they were not.
     ///
     /// A repetition finds other revisions where the first try was carried out and its answer lost.
-    /// Then the keys are as the writes make them, all by one transaction. The first try cannot be
-    /// carried out after its repetition: it compares revisions, too.
+    /// Then the keys are as the writes make them, all by one transaction. Where it compares
+    /// revisions, the first try cannot be carried out after its repetition; a host's presence has
+    /// none, and is the same after both.
     pub(super) fn kept(&self, writes: &[Write]) -> Option<i64> {
         if self.succeeded {
             return Some(self.header.revision);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::Etcd;
+use nameserver::LAB;
 use nameserver::registry::{
     Changes, Commit, KeyValue, Registry, RegistryError, RegistryFuture, RegistryLease, Snapshot,
     Write,
@@ -127,7 +128,8 @@ impl EtcdRegistry {
     }
 
     /// Those of the names that another host than `own` has, with their URIs: of one that is there,
-    /// or with an owner, who stays while it is away. Changes nothing.
+    /// or with an owner, who stays while it is away. A lab with rules of access takes those of
+    /// users. Changes nothing.
     ///
     /// # Errors
     /// etcd does not answer.
@@ -135,6 +137,7 @@ impl EtcdRegistry {
         &self,
         names: &[&str],
         own: Option<&str>,
+        has_access: bool,
     ) -> Result<Vec<String>, RegistryError> {
         let mut others = Vec::new();
         for name in names {
@@ -152,8 +155,10 @@ impl EtcdRegistry {
             let uri = value["uri"].as_str().unwrap_or("no URI");
             match (found.kvs.is_empty(), value["owner"].as_str()) {
                 (false, _) => others.push(format!("{name} ({uri})")),
-                (true, Some(owner)) => others.push(format!("{name} ({uri}, of {owner}, away)")),
-                (true, None) => {}
+                (true, Some(owner)) if !has_access || owner.starts_with(LAB) => {
+                    others.push(format!("{name} ({uri}, of {owner}, away)"));
+                }
+                (true, _) => {}
             }
         }
         Ok(others)
