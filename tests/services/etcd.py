@@ -9,7 +9,6 @@ import threading
 import time
 
 from harness import NEVER, Certificates, free_port, proxy, wait_for
-from Pyro5.errors import PyroError
 
 
 class Tls:
@@ -142,6 +141,7 @@ class Lookups:
 
     def __init__(self, ports, name):
         self.failures, self.times, self._stop = [], [], threading.Event()
+        self._made = dict.fromkeys(ports, 0)
         self._threads = [threading.Thread(target=self._look, args=(port, name)) for port in ports]
 
     def _look(self, port, name):
@@ -150,16 +150,21 @@ class Lookups:
                 begun = time.perf_counter()
                 try:
                     names.lookup(name)
-                except PyroError as error:
+                except Exception as error:
                     self.failures.append(f"{port}: {error!r}")
                 self.times.append(time.perf_counter() - begun)
+                self._made[port] += 1
 
     def __enter__(self):
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                wait_for(lambda: all(self._made.values()), NEVER, "lookups at every nameserver")
+        finally:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()

@@ -240,7 +240,8 @@ def test_names_of_a_host_that_is_away_for_ever_can_be_removed(etcd):
 def test_a_replica_that_starts_without_etcd_shows_the_last_known_names(etcd):
     with replicas(etcd, "optics", "cryo") as (optics, cryo):
         wait_for(lambda: cryo.shows("optics.supply") and optics.shows("cryo.supply"), 30, "the names of both")
-        register(optics, "stock.a")
+        wait_for(lambda: register(optics, "stock.a"), NEVER, "registered", ignoring=(PyroError,))
+        wait_for(lambda: cryo.shows("stock.a"), NEVER, "the other has it")
         (file,) = wait_for(lambda: list(cryo.lab.home.rglob("*.names.gz")), NEVER, "a file of the names")
         cryo.lab.run("stop", "nameserver", "shared")
         (member,) = etcd.members
@@ -269,8 +270,13 @@ def test_all_is_right_after_a_power_cut_of_everything(cluster):
     with replicas(cluster, "optics", "cryo") as both:
         optics, cryo = both
         wanted = ["optics.supply", "optics.meter", "cryo.supply", "cryo.meter", "stock.a"]
-        register(optics, "stock.a")
+        wait_for(lambda: register(optics, "stock.a"), NEVER, "registered", ignoring=(PyroError,))
         wait_for(lambda: cryo.shows(*wanted) and optics.shows(*wanted), 30, "the names of both")
+
+        def has_all(replica):
+            """Whether it shows all names, and not those that its host knew last."""
+            return replica.shows(*wanted) and "stale" not in replica.trouble()
+
         for replica in both:
             replica.kill()
         for member in cluster.members:
@@ -280,7 +286,7 @@ def test_all_is_right_after_a_power_cut_of_everything(cluster):
             replica.lab.up(check=False)
         cluster.start()
         for replica in both:
-            wait_for(lambda replica=replica: replica.shows(*wanted), 10, "all names", ignoring=(PyroError,))
+            wait_for(lambda replica=replica: has_all(replica), 10, "all names", ignoring=(PyroError,))
             for name in wanted[:-1]:
                 with proxy(replica.listed()[name]) as instrument:
                     instrument._pyroBind()
@@ -332,8 +338,9 @@ def test_a_lease_that_ends_while_a_host_sleeps_is_replaced(etcd):
 def test_a_clock_that_jumps_changes_nothing(etcd):
     def revision():
         """The last write of a replica: each writes every 2 s."""
-        (latest,) = json.loads(etcd.ctl("get", "--prefix", "/ferrolab/replicas/", "--sort-by", "MODIFY", "--order", "DESCEND", "--limit", "1", "-w", "json"))["kvs"]
-        return latest["mod_revision"]
+        found = json.loads(etcd.ctl("get", "--prefix", "/ferrolab/replicas/", "--sort-by", "MODIFY", "--order", "DESCEND", "--limit", "1", "-w", "json"))
+        # No key is there while a lease that has ended is replaced.
+        return max((key["mod_revision"] for key in found.get("kvs", [])), default=0)
 
     with new_lab() as lab:
         shim = Shim.of(lab)
@@ -345,7 +352,7 @@ def test_a_clock_that_jumps_changes_nothing(etcd):
             with lookups_at([optics, cryo], looked_up(optics, cryo)) as lookups:
                 for seconds in (86400, -86400, 0):
                     shim.jump(seconds)
-                    until = revision() + 6
+                    until = wait_for(revision, NEVER, "a replica's write") + 6
                     wait_for(lambda until=until: revision() >= until, NEVER, "renewals go on")
                     wait_for(lambda seconds=seconds: register(cryo, f"stock.{seconds}"), NEVER, "registered", ignoring=(PyroError,))
                     wait_for(lambda seconds=seconds: optics.shows(f"stock.{seconds}"), 5, "the other has it")
