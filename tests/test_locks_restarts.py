@@ -17,6 +17,7 @@ daemons:
 services:
   lab.stage: {module: stage, classname: Stage, daemon: bench, instancemode: single, arguments: {record: "$record"}}
   lab.turns: {module: stage, classname: Stage, daemon: turns, instancemode: single, arguments: {record: "$record"}}
+  lab.laser: {module: stage, classname: Laser, daemon: bench, instancemode: single, arguments: {record: "$shots"}, on_disconnect: ["off"]}
   lab.supply: {native: simulated.power_supply, daemon: bench, on_disconnect: ["off"]}
   lab.other: {native: simulated.power_supply, daemon: bench}
 autolaunch: {daemons: [bench, turns]}
@@ -29,9 +30,15 @@ TOKEN = "the token of bench 3"
 def lab(lab):
     record = lab.files / "record"
     record.touch()
-    lab.config(LAB, record=str(record))
+    shots(lab).touch()
+    lab.config(LAB, record=str(record), shots=str(shots(lab)))
     lab.up()
     return lab
+
+
+def shots(lab):
+    """The record of the laser."""
+    return lab.files / "shots"
 
 
 def state_file(lab, daemon):
@@ -108,6 +115,56 @@ def test_its_time_goes_on_and_then_it_is_the_next_ones(lab):
     assert "expired" in events(lab, "lab.supply")
 
 
+@pytest.mark.parametrize("end", ["broken", "expired"])
+def test_the_safe_state_after_a_lock_of_an_earlier_process(lab, end):
+    """What the owner drove has gone with its process: another instance is brought to rest."""
+    with lab.proxy("lab.laser") as ada, lab.proxy("lab.supply") as carl:
+        ada.lock("ada", token=TOKEN, ttl=NEVER if end == "broken" else 3)
+        carl.lock("carl", token=TOKEN, ttl=NEVER if end == "broken" else 3)
+        ada.beam()
+        restart(lab, "bench", "restart")
+    before = shots(lab).read_text()
+    if end == "broken":
+        lab.run("unlock", "--break", "lab.laser", "--reason", "ada has gone home")
+        lab.run("unlock", "--break", "lab.supply", "--reason", "carl has gone home")
+    for service in ("lab.laser", "lab.supply"):
+        with lab.proxy(service) as eve:
+            assert eve.lock("eve", wait=NEVER) is True
+    assert shots(lab).read_text()[-len("made\noff\n") :] == "made\noff\n", before
+    rested = [line for line in lab.run("logs", "show").stdout.splitlines() if "brought to rest" in line]
+    assert any("lab.supply" in line for line in rested), rested
+
+
+def test_a_state_file_that_cannot_be_written_is_tried_again(lab):
+    file = state_file(lab, "bench")
+    file.unlink()
+    file.mkdir()
+    with lab.proxy("lab.stage") as ada:
+        ada.lock("ada", token=TOKEN, ttl=NEVER)
+        wait_for(lambda: "would not outlive" in lab.run("logs", "show", "--level", "warn").stdout, NEVER, "the log says it")
+        file.rmdir()
+        wait_for(lambda: file.is_file() and kept(lab, "bench") == ["lab.stage"], NEVER, "the lock is in the state file")
+
+
+def test_the_lock_of_a_service_that_cannot_be_made_once_waits_for_the_next_process(lab):
+    with lab.proxy("lab.supply") as ada:
+        ada.lock("ada", token=TOKEN, ttl=NEVER)
+        lab.down()
+    good = (lab.home / "config.yaml").read_text()
+    assert kept(lab, "bench") == ["lab.supply"]
+    supply = "lab.supply: {native: simulated.power_supply, "
+    assert supply in good
+    (lab.home / "config.yaml").write_text(good.replace(supply, supply + "arguments: {address: nowhere}, "))
+    lab.run("up", check=False)
+    assert lab.entry("services", "lab.supply")["status"] == "failed"
+    lab.down()
+    (lab.home / "config.yaml").write_text(good)
+    lab.up()
+    with lab.proxy("lab.supply") as eve, lab.proxy("lab.supply") as again:
+        refused(lambda: eve.lock("eve"))
+        assert again.lock("ada", token=TOKEN) is True
+
+
 def test_a_lock_that_has_ended_is_not_restored(lab):
     with lab.proxy("lab.stage") as ada, lab.proxy("lab.supply") as carl:
         ada.lock("ada", token=TOKEN, ttl=NEVER)
@@ -133,11 +190,17 @@ def too_late(text):
 
 def no_hash(text):
     memory = json.loads(text)
-    memory["kept"][0] |= {"token_hash": "c2hvcnQ=", "left": -1e300}
+    memory["kept"][0]["token_hash"] = "c2hvcnQ="
     return json.dumps(memory)
 
 
-@pytest.mark.parametrize("damage", [damaged, too_late, no_hash])
+def no_time(text):
+    memory = json.loads(text)
+    memory["kept"][0]["left"] = -1e300
+    return json.dumps(memory)
+
+
+@pytest.mark.parametrize("damage", [damaged, too_late, no_hash, no_time])
 def test_a_state_file_that_cannot_be_used_keeps_no_lock(lab, damage):
     with lab.proxy("lab.stage") as ada:
         ada.lock("ada", token=TOKEN, ttl=NEVER)

@@ -14,11 +14,13 @@ use crate::run::Run;
 use crate::service::ServiceState;
 
 /// Calls a method of the safe state on the instance that the session drives; returns whether it was
-/// called. Where the single instance died with its process, another is made for the call.
+/// called. Where the single instance died with its process, another is made for the call; so it is
+/// where the lock `is_restored`, from an earlier process of the daemon.
 pub(crate) async fn to_rest(
     service: Arc<ServiceState>,
     session: Arc<Session>,
     method: String,
+    is_restored: bool,
 ) -> Result<bool, Exception> {
     let run = service.run().await?;
     let Some(without) = exchange(&service, &run, &session, &method, false).await? else {
@@ -26,10 +28,10 @@ pub(crate) async fn to_rest(
     };
     let Some(driven) = service.driven.get() else { return Ok(false) };
     match without.as_str() {
-        Some("single") if driven.was_before(run.number) => {
+        Some("single") if is_restored || driven.was_before(run.number) => {
             exchange(&service, &run, &session, &method, true).await.map(|without| without.is_none())
         }
-        Some("session") if driven.was_before_by(session.id, run.number) => {
+        Some("session") if is_restored || driven.was_before_by(session.id, run.number) => {
             Err(Exception::daemon_error(format!(
                 "service '{}': its process ended under the owner; the safe state was not reached",
                 service.name

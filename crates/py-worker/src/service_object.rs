@@ -101,8 +101,8 @@ impl Object for Service {
             SafeState::Abort { method, sessions } => {
                 Some(Box::pin(safe_state::abort(service, method, sessions)))
             }
-            SafeState::LockLost { method } => {
-                Some(Box::pin(safe_state::to_rest(service, session, method)))
+            SafeState::LockLost { method, is_restored } => {
+                Some(Box::pin(safe_state::to_rest(service, session, method, is_restored)))
             }
             SafeState::SessionEnds { may_drive } => {
                 let drives = |driven: &Driven| driven.knows(session.id);

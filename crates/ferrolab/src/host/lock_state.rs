@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use lab_config::DaemonClass;
+use lab_config::{DaemonClass, Service};
 use remote::{ClientCertificate, Credential, Daemon, KeptLock, TokenHash};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +18,11 @@ use tracing::{info, warn};
 use crate::paths::LockFiles;
 use crate::{files, state_file};
 
-/// Shortest time between two writes of the file.
+/// Shortest time between two writes of new locks. That one has ended is written at once.
 const WRITE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Time until the file is tried again after it could not be written.
+const RETRY_TIME: Duration = Duration::from_secs(5);
 
 /// Epochs that one life of a daemon may use; a thousand grants a second last for months.
 const EPOCHS_PER_LIFE: u64 = 10_000_000_000;
@@ -103,44 +106,79 @@ enum CredentialRow {
 pub(super) struct KeptLockWriter {
     file: PathBuf,
     memory: LockMemory,
+    /// Locks of services that could not be made, for the next process.
+    unmade: Vec<KeptLockRow>,
+    has_failed: bool,
 }
 
-/// Restores the locks of the process before, each whose service still has a lock.
-pub(super) fn restore(daemon: &Daemon, rows: &[KeptLockRow]) {
+/// Restores the locks of the process before, each whose service still has a lock. The result is
+/// those whose services are `configured` and could not be made.
+pub(super) fn restore(
+    daemon: &Daemon,
+    rows: &[KeptLockRow],
+    configured: &[Service],
+) -> Vec<KeptLockRow> {
+    let mut unmade = Vec::new();
     for row in rows {
         let service = &row.service;
-        let left = seconds(row.left);
-        match (row.read(), left) {
+        let is_configured = || configured.iter().any(|configured| configured.name == *service);
+        match (row.read(), seconds(row.left)) {
             (Some(lock), Some(left)) if daemon.restore_lock(&lock, left) => {
                 info!(service, user = row.user, "a lock is kept for its owner, who has its token");
+            }
+            (Some(_), Some(_)) if !has_lock(daemon, service) && is_configured() => {
+                warn!(
+                    service,
+                    user = row.user,
+                    "a lock is kept for the daemon's next process: there is no such object in this one"
+                );
+                unmade.push(row.clone());
             }
             _ => warn!(service, user = row.user, "a lock of the daemon's last process is not kept"),
         }
     }
+    unmade
+}
+
+fn has_lock(daemon: &Daemon, service: &str) -> bool {
+    daemon.locks().iter().any(|lock| lock.id == service)
 }
 
 impl KeptLockWriter {
     /// The writer of `file`, which has `memory` now.
     pub(super) fn new(file: PathBuf, memory: LockMemory) -> Self {
-        KeptLockWriter { file, memory }
+        KeptLockWriter { file, memory, unmade: Vec::new(), has_failed: false }
+    }
+
+    /// The same, with locks of services that could not be made.
+    pub(super) fn with_unmade(self, unmade: Vec<KeptLockRow>) -> Self {
+        KeptLockWriter { unmade, ..self }
     }
 
     /// Writes the file at each change until `over`, and once more then.
     pub(super) async fn follow(mut self, daemon: Daemon, over: CancellationToken) {
         let mut changes = daemon.lock_changes();
-        let mut written = Vec::new();
+        let mut written: Vec<KeptLock> = Vec::new();
         // The rows of the process before, which are restored by now or not at all.
         let mut is_stale = !self.memory.kept.is_empty();
+        let mut next_write = Instant::now();
         loop {
             changes.borrow_and_update();
             let kept = daemon.kept_locks();
-            if is_stale || written != kept {
-                self.write(&kept).await;
-                (written, is_stale) = (kept, false);
+            let is_due = Instant::now() >= next_write;
+            // A lock that has ended must not come back after a crash: only new ones wait.
+            let rows = if is_due { kept.clone() } else { still_kept(&written, &kept) };
+            if (is_due && is_stale) || rows.len() < written.len() || (is_due && rows != written) {
+                is_stale = !self.write(&daemon, &rows).await;
+                written = rows;
+                next_write = Instant::now() + if is_stale { RETRY_TIME } else { WRITE_INTERVAL };
             }
+            let waits = is_stale || written != kept;
             let next_change = async {
-                tokio::time::sleep(WRITE_INTERVAL).await;
-                changes.changed().await.is_ok()
+                tokio::select! {
+                    changed = changes.changed() => changed.is_ok(),
+                    () = tokio::time::sleep_until(next_write.into()), if waits => true,
+                }
             };
             if over.run_until_cancelled(next_change).await != Some(true) {
                 break;
@@ -148,21 +186,40 @@ impl KeptLockWriter {
         }
         let kept = daemon.kept_locks();
         // An owner who is away has less time now than at the last write.
-        if !kept.is_empty() || written != kept {
-            self.write(&kept).await;
+        if is_stale || !kept.is_empty() || written != kept {
+            self.write(&daemon, &kept).await;
         }
     }
 
-    async fn write(&mut self, kept: &[KeptLock]) {
+    /// Writes the file; whether that succeeded.
+    async fn write(&mut self, daemon: &Daemon, kept: &[KeptLock]) -> bool {
         let now = Instant::now();
-        self.memory.kept = kept.iter().map(|lock| KeptLockRow::of(lock, now)).collect();
+        // One that was made since has a lock of this process.
+        self.unmade.retain(|row| !has_lock(daemon, &row.service));
+        let rows = kept.iter().map(|lock| KeptLockRow::of(lock, now));
+        self.memory.kept = rows.chain(self.unmade.iter().cloned()).collect();
         let (memory, file) = (self.memory.clone(), self.file.clone());
         let written = tokio::task::spawn_blocking(move || memory.write(&file)).await;
-        if let Err(error) = written.unwrap_or_else(|error| Err(error.to_string())) {
-            warn!(file = %self.file.display(), error,
-                "locks with a token would not outlive this process of the daemon");
+        let failure = written.unwrap_or_else(|error| Err(error.to_string())).err();
+        let had_failed = std::mem::replace(&mut self.has_failed, failure.is_some());
+        match failure {
+            Some(error) if !had_failed => warn!(file = %self.file.display(), error,
+                "locks with a token would not outlive this process of the daemon, and those that have \
+                 ended could come back; it is tried again"),
+            None if had_failed => info!(file = %self.file.display(),
+                "locks with a token are written again"),
+            _ => {}
         }
+        !self.has_failed
     }
+}
+
+/// The locks of `written` that are still kept, as they are now.
+fn still_kept(written: &[KeptLock], kept: &[KeptLock]) -> Vec<KeptLock> {
+    let was_written = |lock: &&KeptLock| {
+        written.iter().any(|other| (&other.id, &other.token) == (&lock.id, &lock.token))
+    };
+    kept.iter().filter(was_written).cloned().collect()
 }
 
 impl KeptLockRow {

@@ -238,11 +238,12 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
         answered,
     };
     polls.start(&daemon, &workers, &tasks, &stopping);
-    lock_state::restore(&daemon, &lock_state.kept);
+    let unmade = lock_state::restore(&daemon, &lock_state.kept, services);
     let kept_locks_end = CancellationToken::new();
     let writing = lock_state
         .writer
-        .map(|writer| tokio::spawn(writer.follow(daemon.clone(), kept_locks_end.clone())));
+        .map(|writer| writer.with_unmade(unmade).follow(daemon.clone(), kept_locks_end.clone()))
+        .map(tokio::spawn);
     let users = users.map(|folder| UserTable::open(folder).serve(&daemon));
     let _users = users.map(|users| AbortOnDropHandle::new(tokio::spawn(users)));
     tasks.spawn(daemon.serve(listener, serving_stop.clone()));

@@ -39,6 +39,9 @@ pub enum SafeState {
     LockLost {
         /// The method to be called.
         method: String,
+        /// Whether it had the lock in an earlier process of the daemon already: an instance that it
+        /// drove has gone with that.
+        is_restored: bool,
     },
     /// The session ends, whether it had the lock or not: instances that are its own reach a safe
     /// state.
@@ -183,7 +186,7 @@ pub trait Object: Send + Sync + 'static {
     ///
     /// The methods are those of the configuration, exposed or not.
     fn safe_state(&self, session: &Arc<Session>, reason: SafeState) -> Option<SafeStateReached> {
-        let (SafeState::LockLost { method } | SafeState::Abort { method, .. }) = reason else {
+        let (SafeState::LockLost { method, .. } | SafeState::Abort { method, .. }) = reason else {
             return None;
         };
         let call = MethodCall { method, args: Vec::new(), kwargs: Vec::new() };

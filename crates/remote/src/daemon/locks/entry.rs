@@ -24,8 +24,9 @@ pub(super) struct LockEntry {
     pub(super) tickets: HashMap<Ticket, Asker>,
     /// Whose the lock is, or was last, since when.
     pub(super) owner: Option<(Arc<Session>, SystemTime)>,
-    /// The same of an owner from an earlier process, who has no session here.
-    pub(super) restored_since: Option<SystemTime>,
+    /// Whether that one had it in an earlier process already; it has a stand-in for a session
+    /// until it comes back.
+    pub(super) is_restored: bool,
     pub(super) trouble: Option<String>,
     pub(super) timer: Option<Timer>,
     /// Item streams that end after their clients, at a time.
@@ -54,7 +55,7 @@ impl LockEntry {
             settings: Arc::new(settings),
             tickets: HashMap::new(),
             owner: None,
-            restored_since: None,
+            is_restored: false,
             trouble: None,
             timer: None,
             stream_ends,
@@ -138,7 +139,6 @@ impl LockEntry {
     }
 
     pub(super) fn since(&self) -> SystemTime {
-        let since = self.owner.as_ref().map(|(_, since)| *since);
-        since.or(self.restored_since).unwrap_or(SystemTime::UNIX_EPOCH)
+        self.owner.as_ref().map_or(SystemTime::UNIX_EPOCH, |(_, since)| *since)
     }
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wire::value::Value;
+
 use crate::daemon::locks::table::LockTable;
 use crate::lock::kept::KeptLock;
-use crate::lock::policy::KeptHold;
+use crate::lock::policy::{KeptHold, RESTORED_SESSION};
 use crate::lock::types::Party;
+use crate::session::{Peer, Session};
 
 impl LockTable {
     /// The locks that outlive this process, sorted by id.
@@ -33,7 +36,7 @@ impl LockTable {
     }
 
     /// Restores a lock of an earlier process for an owner who may come back within `left`; false
-    /// if its object has no lock, or its epoch is none of an earlier process.
+    /// if its object has no lock, or its epoch was not given by an earlier process.
     pub(crate) fn restore(self: &Arc<Self>, lock: &KeptLock, left: Duration) -> bool {
         let mut is_restored = false;
         self.event(&lock.id, |_, entry, now, effects| {
@@ -48,8 +51,23 @@ impl LockTable {
             let hold = KeptHold { owner: &owner, epoch, token, ttl, until };
             let left = left.min(entry.settings.max_ttl);
             is_restored = !left.is_zero() && entry.lock.restore(now, hold, left, effects);
-            entry.restored_since = is_restored.then_some(lock.since);
+            if is_restored {
+                entry.owner = Some((Arc::new(stand_in(lock)), lock.since));
+                entry.is_restored = true;
+            }
         });
         is_restored
     }
+
+    /// Whether the object's last owner had its lock in an earlier process already: what it drove
+    /// has gone with that.
+    pub(super) fn is_restored(&self, id: &str) -> bool {
+        self.state().entry(id).is_some_and(|entry| entry.is_restored)
+    }
+}
+
+/// A session in the place of an owner from an earlier process, for the methods of the safe state.
+fn stand_in(lock: &KeptLock) -> Session {
+    let peer = lock.address.parse().map_or(Peer::Unix { process: None }, Peer::Tcp);
+    Session::new(RESTORED_SESSION, peer, lock.id.clone(), Value::None)
 }

@@ -21,7 +21,7 @@ use crate::daemon::locks::abort;
 use crate::daemon::locks::step::{StepEnd, StepTask, run_step, step_result};
 use crate::daemon::locks::table::{LockTable, Reactions};
 use crate::daemon::streams::{self, EndedStream, Origin};
-use crate::lock::policy::LateWork;
+use crate::lock::policy::{LateWork, RESTORED_SESSION};
 use crate::object::{Object, SafeState};
 use crate::session::Session;
 
@@ -169,9 +169,10 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
             };
             late.extend(steps.run(&name, close).await);
         }
+        let is_restored = locks.is_restored(id);
         for method in &settings.on_disconnect {
             let (object, session) = (Arc::clone(&object), Arc::clone(session));
-            let reason = SafeState::LockLost { method: method.clone() };
+            let reason = SafeState::LockLost { method: method.clone(), is_restored };
             let call = async move {
                 match object.safe_state(&session, reason) {
                     Some(call) => call.await,
@@ -187,6 +188,10 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
                 steps.add_trouble(&name, &trouble);
             }
         }
+    }
+    if session.id == RESTORED_SESSION {
+        // No connection's end comes that would tell the objects.
+        tell_objects(locks, session);
     }
     steps.is_done = true;
 }

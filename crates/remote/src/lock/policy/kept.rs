@@ -36,8 +36,8 @@ impl Lock {
         Some(KeptHold { owner: &hold.owner, epoch: hold.epoch, token, ttl, until })
     }
 
-    /// Restores a lock of an earlier process for `left`; false if its epoch is none of an earlier
-    /// process.
+    /// Restores a lock of an earlier process for `left`; false if its epoch was not given by an
+    /// earlier process.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
