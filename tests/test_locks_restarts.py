@@ -117,7 +117,7 @@ def test_its_time_goes_on_and_then_it_is_the_next_ones(lab):
 
 @pytest.mark.parametrize("end", ["broken", "expired"])
 def test_the_safe_state_after_a_lock_of_an_earlier_process(lab, end):
-    """What the owner drove has gone with its process: another instance is brought to rest."""
+    """The instance that the owner drove has gone: the methods are called on another one."""
     with lab.proxy("lab.laser") as ada, lab.proxy("lab.supply") as carl:
         ada.lock("ada", token=TOKEN, ttl=NEVER if end == "broken" else 3)
         carl.lock("carl", token=TOKEN, ttl=NEVER if end == "broken" else 3)
@@ -130,7 +130,8 @@ def test_the_safe_state_after_a_lock_of_an_earlier_process(lab, end):
     for service in ("lab.laser", "lab.supply"):
         with lab.proxy(service) as eve:
             assert eve.lock("eve", wait=NEVER) is True
-    assert shots(lab).read_text()[-len("made\noff\n") :] == "made\noff\n", before
+            assert shots(lab).read_text() == before + "made\noff\n"
+            assert eve.unlock() is True
     rested = [line for line in lab.run("logs", "show").stdout.splitlines() if "brought to rest" in line]
     assert any("lab.supply" in line for line in rested), rested
 
@@ -154,7 +155,7 @@ def test_the_lock_of_a_service_that_cannot_be_made_once_waits_for_the_next_proce
     assert kept(lab, "bench") == ["lab.supply"]
     supply = "lab.supply: {native: simulated.power_supply, "
     assert supply in good
-    (lab.home / "config.yaml").write_text(good.replace(supply, supply + "arguments: {address: nowhere}, "))
+    (lab.home / "config.yaml").write_text(good.replace(supply, supply + "parameters: {bench: 5}, "))
     lab.run("up", check=False)
     assert lab.entry("services", "lab.supply")["status"] == "failed"
     lab.down()

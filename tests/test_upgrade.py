@@ -189,8 +189,13 @@ def test_until_then_what_starts_anew_is_the_new_program(old):
     assert Path(f"/proc/{supervisor}/exe").stat().st_ino != lab.new_program.stat().st_ino
 
 
-def test_a_lab_that_does_not_come_up_goes_on_with_the_program_before(old):
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [("exit 7", "ended at once with code 7"), ('exec "$FERROLAB_TEST_OTHER" "$@"', "another program came up")],
+)
+def test_a_lab_that_does_not_come_up_goes_on_with_the_program_before(old, script, why):
     lab = old
+    other = shutil.copy(lab.new_program, lab.folder / "other")
     uri = lab.uri("lab.meter")
     with proxy(lab.uri("lab.stage")) as ada:
         ada.lock("ada")
@@ -199,12 +204,12 @@ def test_a_lab_that_does_not_come_up_goes_on_with_the_program_before(old):
         assert "lab.stage is locked by ada" in line, line
         # The next program does not work; the command notices it when everything has stopped.
         lab.new_program.unlink()
-        lab.new_program.write_text("#!/bin/sh\nexit 7\n")
+        lab.new_program.write_text("#!/bin/sh\n" + script.replace("$FERROLAB_TEST_OTHER", str(other)) + "\n")
         lab.new_program.chmod(0o755)
         ada.unlock()
     said = upgrading.stdout.read()
     assert upgrading.wait(NEVER) == 1
-    assert "the lab runs on with the program before" in said and "ended at once with code 7" in said, said
+    assert "the lab runs on with the program before" in said and why in said, said
     kept = lab.home / "state/program-before-upgrade"
     lab.binary = str(kept)
     assert programs(lab) == identity(kept)
@@ -232,6 +237,28 @@ def test_a_configuration_that_the_new_program_does_not_read_stops_nothing(old):
     said = lab.run("upgrade", check=False)
     assert said.returncode == 1 and "clasname" in said.text and "nothing was stopped" in said.text
     assert lab.supervisor() == supervisor
+
+
+def test_a_lab_in_the_foreground_is_left_to_what_has_started_it(lab):
+    program = lab.binary
+    install(lab, program)
+    lab.config(SMALL_LAB, ns_port=free_port())
+    foreground = lab.start("up", "--foreground")
+    wait_for(lambda: lab.run("ps", check=False).returncode == 0, NEVER, "the lab is up")
+    install(lab, program)
+    said = lab.run("upgrade", "--force", check=False)
+    assert said.returncode == 1 and "runs in the foreground" in said.text, said.text
+    assert foreground.poll() is None
+    lab.down()
+    foreground.wait(NEVER)
+
+
+def test_a_changed_configuration_is_named_before_anything_stops(old):
+    lab = old
+    file = lab.home / "config.yaml"
+    file.write_text(file.read_text() + "# changed\n")
+    said = lab.run("upgrade", "--timeout", NEVER, timeout=NEVER)
+    assert "The configuration has changed since the lab took it up" in said.text, said.text
 
 
 def test_a_lab_that_is_not_up(lab):

@@ -80,6 +80,12 @@ pub(crate) fn program_of(pid: u32) -> Option<PathBuf> {
     program.metadata().is_ok().then_some(program)
 }
 
+/// Whether a process was started with this argument; false where the system does not tell.
+pub(crate) fn has_argument(pid: u32, argument: &str) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+}
+
 /// Whether the file of a process's program was replaced since the process has started.
 pub(crate) fn is_replaced(pid: u32) -> bool {
     let link = program_of(pid).and_then(|program| program.read_link().ok());

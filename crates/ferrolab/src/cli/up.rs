@@ -22,6 +22,8 @@ use crate::supervise::control::{Listing, Request};
 use crate::supervise::{self, Options, SuperviseError};
 use crate::web;
 
+/// The option of a supervisor that stays in the foreground.
+pub(super) const FOREGROUND: &str = "--foreground";
 /// The option with which a supervisor serves stand-ins.
 pub(super) const SIMULATE: &str = "--simulate";
 /// The exit code of a supervisor that finds another one in its home.

@@ -9,14 +9,17 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
+use supervisor::{CommandSpec, InstanceLock, Output, Spawner};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use super::output::print_json;
-use super::up::{self, Standing};
+use super::up::{self, FOREGROUND, Standing};
 use super::{InUse, Outcome, down, explain, paths, runtime, service, supervisor};
 use crate::os::{self, SYSTEM, USER};
 use crate::paths::Paths;
@@ -26,6 +29,15 @@ use crate::supervise::control::{Listing, ProcessRow, Request};
 
 /// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Longest wait for the end of a lab that is being stopped and has not said so: its processes have
+/// their graces, and what hangs is killed.
+const LAB_END_TIME: Duration = Duration::from_secs(300);
+
+/// Longest wait for a supervisor that has the lab's lock and does not answer yet.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
+/// Interval of looks for it.
+const ANSWER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Take over the running lab with this program, after a new one was installed
 ///
@@ -77,6 +89,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         return tell(arguments, version, None, &before.listing);
     }
     let kept = before.program.as_deref().map(|program| keep(program, &paths)).transpose()?;
+    if let Some(kept) = &kept {
+        runtime.block_on(check_runs(kept))?;
+    }
     runtime.block_on(stop(&paths, arguments.in_use))?;
 
     let seconds = arguments.timeout;
@@ -90,9 +105,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     };
     let started = started
         .map_err(|report| report.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "));
-    let failure = match started.map(|listing| (lost(&before.listing, &listing), listing)) {
-        Ok((None, listing)) => return tell(arguments, version, kept.as_deref(), &listing),
-        Ok((Some(failure), _)) | Err(failure) => failure,
+    let failure = match started {
+        Ok(listing) => match fault(&before.listing, &listing, &before.this, VERSION) {
+            None => return tell(arguments, version, kept.as_deref(), &listing),
+            Some(fault) => fault,
+        },
+        Err(failure) => failure,
     };
     let Some(kept) = kept else {
         return Err(miette!(
@@ -100,13 +118,28 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             "the lab is not as it was, and the program before could not be kept: {failure}"
         ));
     };
-    runtime.block_on(go_back(&paths, &kept, simulates, seconds)).wrap_err_with(|| {
-        format!("the lab is not as it was, with this program ({failure}) or the one before")
-    })?;
+    let neither =
+        || format!("the lab is not as it was, with this program ({failure}) or the one before");
+    if is_service {
+        // Its unit would start this program again, beside the one before.
+        service::stop_of_user().wrap_err_with(neither)?;
+    }
+    let back =
+        runtime.block_on(go_back(&paths, &kept, simulates, seconds)).wrap_err_with(neither)?;
+    if let Some(fault) = fault(&before.listing, &back, &kept, version) {
+        return Err(miette!(help = "`ferrolab status` says what does not run", "{fault}"))
+            .wrap_err_with(neither);
+    }
+    let unit = match is_service {
+        true => {
+            ". It is not under systemd until `ferrolab down` and `systemctl --user start ferrolab`"
+        }
+        false => "",
+    };
     Err(miette!(
         help = format!(
             "`ferrolab logs show --level warn` may tell more; it runs as {} now, and the next \
-             `ferrolab upgrade` ends that",
+             `ferrolab upgrade` ends that{unit}",
             kept.display()
         ),
         "the lab runs on with the program before ({version}), since with {VERSION} it did not come \
@@ -126,17 +159,52 @@ async fn examine(paths: &Paths, in_use: InUse) -> Result<LabBefore, Report> {
             "the host's service manager has started this lab, and only it can start it again"
         ));
     }
+    if listing.host.manager.is_none() && pid.is_some_and(|pid| os::has_argument(pid, FOREGROUND)) {
+        return Err(miette!(
+            help = "stop it where it was started (Ctrl-C; in a container its end, and a new image), \
+                    and start it there again",
+            "this lab runs in the foreground (`up {FOREGROUND}`), and what has started it would see it \
+             end; nothing was stopped"
+        ));
+    }
     if let Err(error) = active_config::load_as(paths, is_simulated(&listing)) {
         eprintln!("This program does not accept the lab's configuration; nothing was stopped.");
         return Err(Report::new(*error));
     }
     let locked = locked_in_old_lab(&listing);
     if !in_use.is_forced() && !locked.is_empty() {
-        return Err(explain(ControlError::InUse(locked)));
+        return Err(miette!(
+            help = "the lab's version cannot wait for that: `--force` ends it, and `ferrolab unlock \
+                    SERVICE` breaks a lock",
+            "not done, because it is in use:\n  {}",
+            locked.join("\n  ")
+        ));
     }
     let program = pid.and_then(os::program_of);
     let this = std::env::current_exe().into_diagnostic()?;
+    if listing.host.manager.as_deref() == Some(USER)
+        && let Some(started) = service::program_of_user()
+        && !os::is_same_file(&started, &this)
+    {
+        return Err(miette!(
+            help =
+                "`ferrolab service install` by this program writes the unit anew; then this again",
+            "systemd would start the lab with {}, and this program is {}; nothing was stopped",
+            started.display(),
+            this.display()
+        ));
+    }
+    if active_config::fingerprint(paths).is_some_and(|now| now != listing.host.configuration) {
+        say(
+            "The configuration has changed since the lab took it up; it counts from this upgrade on.",
+        );
+    }
     Ok(LabBefore { listing, program, this })
+}
+
+/// Says something on the terminal. One that is gone must not end the command in the middle.
+fn say(note: &str) {
+    drop(writeln!(std::io::stderr(), "{note}"));
 }
 
 /// The held locks of a lab whose supervisor does not look for them before it stops: that of 0.1.0,
@@ -156,10 +224,32 @@ fn keep(program: &Path, paths: &Paths) -> Result<PathBuf, Report> {
     let kept = paths.program_before_upgrade();
     let new = kept.with_extension("new");
     // The copy before may be what runs now: it is replaced, not written to.
-    fs::copy(program, &new).and_then(|_| fs::rename(&new, &kept)).into_diagnostic().wrap_err_with(
-        || format!("cannot keep the program that runs as {}; nothing was stopped", kept.display()),
-    )?;
+    let copied = fs::copy(program, &new)
+        .and_then(|_| fs::File::open(&new)?.sync_all())
+        .and_then(|()| fs::rename(&new, &kept));
+    if copied.is_err() {
+        // A part of the copy is of no use to anybody.
+        drop(fs::remove_file(&new));
+    }
+    copied.into_diagnostic().wrap_err_with(|| {
+        format!("cannot keep the program that runs as {}; nothing was stopped", kept.display())
+    })?;
     Ok(kept)
+}
+
+/// Checks that the kept program can be started: its folder may forbid that.
+async fn check_runs(kept: &Path) -> Result<(), Report> {
+    let mut command = CommandSpec::new(kept).args(["--version"]);
+    (command.stdout, command.stderr) = (Output::Null, Output::Null);
+    let started = Spawner::permanent().into_diagnostic()?.spawn(command).await;
+    let started = started.into_diagnostic().wrap_err_with(|| {
+        format!(
+            "{} cannot be run, so there would be no way back; nothing was stopped",
+            kept.display()
+        )
+    })?;
+    started.wait().await;
+    Ok(())
 }
 
 /// Stops the lab. From then on neither Ctrl-C nor the end of the terminal ends this command.
@@ -167,27 +257,33 @@ async fn stop(paths: &Paths, in_use: InUse) -> Result<(), Report> {
     let mut hangup = signal(SignalKind::hangup()).into_diagnostic()?;
     let mut interrupt = signal(SignalKind::interrupt()).into_diagnostic()?;
     let client = supervisor(paths).await?;
-    let mut stopping = std::pin::pin!(down::stop_lab(paths, client, None, in_use));
-    tokio::select! {
-        stopped = &mut stopping => return stopped.map(drop),
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+    let interrupted = || Err(miette!("interrupted; nothing was stopped"));
+    // A wait until the lab is free ends with its connection, before the lab is asked.
+    let stopped = tokio::select! {
+        stopped = down::stop_lab(paths, client, None, in_use) => stopped.map(drop),
+        _ = interrupt.recv() => interrupted(),
+        _ = hangup.recv() => interrupted(),
+    };
+    let Err(report) = stopped else { return Ok(()) };
+    if goes_on(paths).await {
+        return Err(report);
     }
-    // It may only wait until the lab is free: the end of its connection ends that.
-    match is_ending(paths).await {
-        true => stopping.await.map(drop),
-        false => Err(miette!("interrupted; nothing was stopped")),
+    // A lab that is down, or about to be, must come up again.
+    match InstanceLock::wait_free(&paths.lock_file(), LAB_END_TIME).await.into_diagnostic()? {
+        true => Ok(()),
+        false => Err(report.wrap_err("the lab was told to stop and has not ended")),
     }
 }
 
-async fn is_ending(paths: &Paths) -> bool {
-    match supervisor(paths).await {
-        Ok(client) => {
-            let asked = client.ask(&Request::Settle { seconds: 0 }, |_| {}).await;
-            matches!(asked, Err(ControlError::Ending | ControlError::Lost(_)))
-        }
-        Err(_) => true,
-    }
+/// Whether the lab goes on after a request to stop it that has failed.
+async fn goes_on(paths: &Paths) -> bool {
+    let Ok(client) = supervisor(paths).await else { return false };
+    let asked = client.ask(&Request::Settle { seconds: 0 }, |_| {}).await;
+    let ends = |error| {
+        let is_silent = matches!(error, ControlError::Silent { .. });
+        is_silent || matches!(error, ControlError::Ending | ControlError::Lost(_))
+    };
+    !asked.is_err_and(ends)
 }
 
 /// Starts the lab with a program, and waits until everything has settled.
@@ -202,6 +298,23 @@ async fn start(
 
 async fn settle(client: Client, seconds: u64) -> Result<Listing, Report> {
     up::settle(client, seconds).await.map_err(explain)
+}
+
+/// The fault of a lab that has come up, in a sentence: another program than the one `meant`,
+/// or the processes that are [`lost`].
+fn fault(before: &Listing, after: &Listing, meant: &Path, version: &str) -> Option<String> {
+    let found = os::program_of(after.host.pid);
+    let is_meant = match &found {
+        Some(program) => os::is_same_file(program, meant),
+        None => after.host.version == version,
+    };
+    if is_meant {
+        return lost(before, after);
+    }
+    let found = found.and_then(|program| program.read_link().ok());
+    let found = found.map_or_else(String::new, |program| format!(" ({})", program.display()));
+    let (meant, other) = (meant.display(), &after.host.version);
+    Some(format!("it was to run with {meant}, and another program came up: {other}{found}"))
 }
 
 /// The processes that ran before and have failed since, in a sentence.
@@ -228,14 +341,29 @@ async fn go_back(
     simulates: bool,
     seconds: u64,
 ) -> Result<Listing, Report> {
-    let note = "It does not come up; going back to the program before.";
-    // A terminal that is gone must not end this in the middle.
-    drop(writeln!(std::io::stderr(), "{note}"));
+    say("It does not come up; going back to the program before.");
     let socket = paths.control_socket().into_diagnostic()?;
-    match Client::connect(&socket).await {
-        Ok(client) => drop(down::stop_lab(paths, client, None, InUse::FORCE).await?),
-        Err(ControlError::NotRunning { .. }) => {}
-        Err(error) => return Err(explain(error)),
+    let deadline = Instant::now() + ANSWER_TIME;
+    loop {
+        match Client::connect(&socket).await {
+            Ok(_) => break stop(paths, InUse::FORCE).await?,
+            Err(ControlError::NotRunning { .. }) => {}
+            Err(error) => return Err(explain(error)),
+        }
+        // One that starts slowly has the lock long before it answers.
+        if InstanceLock::wait_free(&paths.lock_file(), ANSWER_CHECK_INTERVAL)
+            .await
+            .into_diagnostic()?
+        {
+            break;
+        }
+        if Instant::now() >= deadline {
+            let pid = InstanceLock::holder(&paths.lock_file()).unwrap_or_default();
+            return Err(miette!(
+                help = format!("`kill -KILL {pid}`, then `{} up`", kept.display()),
+                "its supervisor (pid {pid}) neither answers nor ends"
+            ));
+        }
     }
     start(paths, kept, simulates, seconds).await
 }

@@ -200,7 +200,21 @@ fn systemctl(system: bool, words: &[&str]) -> Vec<String> {
 
 /// Starts the lab as this user's service.
 pub(super) fn start_of_user() -> Result<(), Report> {
-    carry_out(&systemctl(false, &["start", unit::NAME]))
+    run_words(&systemctl(false, &["start", unit::NAME]))
+}
+
+/// Stops this user's service, so that it does not start again by itself.
+pub(super) fn stop_of_user() -> Result<(), Report> {
+    run_words(&systemctl(false, &["stop", unit::NAME]))?;
+    // Only of a failed unit is there anything to be forgotten.
+    drop(run_words(&systemctl(false, &["reset-failed", unit::NAME])));
+    Ok(())
+}
+
+/// The program that this user's unit starts; `None` where the unit does not tell.
+pub(super) fn program_of_user() -> Option<PathBuf> {
+    let text = std::fs::read_to_string(file(false).ok()?).ok()?;
+    unit::program_in(&text)
 }
 
 fn has_systemd() -> bool {
@@ -209,6 +223,11 @@ fn has_systemd() -> bool {
 
 fn carry_out(words: &[String]) -> Result<(), Report> {
     println!("Running: {}", words.join(" "));
+    run_words(words)
+}
+
+/// Runs a command, also where nobody reads the output of this one.
+fn run_words(words: &[String]) -> Result<(), Report> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let mut command = CommandSpec::new(program).args(arguments);
     (command.stdout, command.stderr) = (Output::Inherit, Output::Inherit);

@@ -132,6 +132,20 @@ fn quoted(text: &str) -> String {
     word
 }
 
+/// The program that a unit with this text starts.
+pub(super) fn program_in(text: &str) -> Option<PathBuf> {
+    let word = text.lines().find_map(|line| line.strip_prefix("ExecStart=\""))?;
+    let (mut program, mut letters) = (String::new(), word.chars());
+    loop {
+        match letters.next()? {
+            '"' => return Some(program.into()),
+            // Of two of the same, as of a backslash, the second one counts.
+            '\\' | '%' | '$' => program.push(letters.next()?),
+            letter => program.push(letter),
+        }
+    }
+}
+
 fn in_shell(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@+".contains(c);
     match text.chars().all(plain) && !text.is_empty() {
@@ -179,6 +193,15 @@ mod tests {
             unit(None).crontab(),
             r"@reboot PATH='/usr/bin:/opt/it'\''s' FERROLAB_HOME='/srv/100\%lab' LANG=C.UTF-8 '/opt/my lab/ferrolab' up"
         );
+    }
+
+    #[test]
+    fn the_program_of_a_unit_is_read_as_it_was_written() {
+        for program in ["/opt/my lab/ferrolab", "/opt/$lab/100%/it's \"a\\b\"/ferrolab"] {
+            let text = Unit { program: program.into(), ..unit(None) }.text();
+            assert_eq!(program_in(&text), Some(program.into()), "{text}");
+        }
+        assert_eq!(program_in("ExecStart=/usr/bin/ferrolab up"), None);
     }
 
     #[test]

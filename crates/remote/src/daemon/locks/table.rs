@@ -433,7 +433,7 @@ impl LockTable {
                         if matches!(record.event, Event::Granted | Event::Resumed) {
                             entry.owner = None;
                         }
-                        // Whoever comes back has it as before.
+                        // An owner that comes back has it as before.
                         entry.is_restored &= record.event != Event::Granted;
                         if let Some(log) = &log {
                             log(id, &record);
