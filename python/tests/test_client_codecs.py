@@ -3,11 +3,12 @@
 import marshal
 import math
 import random
+import ssl
 import struct
 import tracemalloc
 
 import pytest
-from ferrolab.client import class_dict, errors, message, safe_marshal, serializers, serpent
+from ferrolab.client import class_dict, errors, message, safe_marshal, serializers, serpent, transport
 from ferrolab.client.members import Members
 from ferrolab.client.plain import plain_args
 from ferrolab.client.uri import URI
@@ -183,3 +184,16 @@ def test_exceptions_come_as_their_classes_and_never_by_import():
 
     class_dict.register_exception(Jammed, "lasers.Jammed")
     assert type(made("lasers.Jammed", "shut")) is Jammed
+
+
+def test_whose_bytes_marshal_may_read():
+    """A server that another lab's directory has named is not trusted for its certificate."""
+    checked, unchecked = ssl.create_default_context(), ssl.create_default_context()
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
+    own, elsewhere = URI("PYRO:lab.supply@host:1"), URI("PYRO:lab.supply@host:1")
+    elsewhere.tls = checked
+    for uri, tls, is_trusted in [
+        (own, checked, True), (own, unchecked, False), (own, None, False),
+        (elsewhere, checked, False), (elsewhere, None, False),
+    ]:
+        assert transport.is_trusted(uri, tls) == is_trusted
