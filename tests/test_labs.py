@@ -8,7 +8,9 @@ import signal
 import time
 
 import ferrolab
+import ferrolab.client.labs as manylabs
 import pytest
+from ferrolab.client.settings import Settings
 from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for, within
 
 CONFIGURATION = """\
@@ -341,3 +343,67 @@ def test_the_client_goes_on_while_a_lab_hangs(labs):
         wait_for(others, NEVER, "the other lab answers")
         assert "cold/lab.supply" not in lab.services(labs=True)
         assert lab["optics/lab.supply"].identify()
+
+
+@pytest.mark.parametrize(
+    "host, uri, is_reached",
+    [
+        ("opticspc", "PYRO:x@opticspc:9100", True),
+        ("opticspc", "PYRO:x@192.0.2.7:9100", True),
+        ("opticspc", "PYRO:x@localhost:9100", False),
+        ("opticspc", "PYRO:x@127.0.0.2:9100", False),
+        ("opticspc", "PYRO:x@[::1]:9100", False),
+        ("opticspc", "PYRO:x@[::ffff:127.0.0.1]:9100", False),
+        ("opticspc", "PYRO:x@0.0.0.0:9100", False),
+        ("opticspc", "PYRO:x@./u:/run/x.sock", False),
+        ("opticspc", "PYRONAME:x", False),
+        ("192.0.2.7", "PYRO:x@localhost:9100", False),
+        ("localhost", "PYRO:x@localhost:9100", True),
+        ("127.0.0.1", "PYRO:x@./u:/run/x.sock", True),
+        ("localhost", "PYRONAME:x", False),
+    ],
+)
+def test_the_client_takes_no_instrument_of_this_host_for_another_labs(monkeypatch, host, uri, is_reached):
+    """A name for the own host of another lab leads to whatever this host has at that port."""
+
+    class Directory:
+        names = history = None
+
+        def lab_rows(self):
+            return [{"name": "optics", "host": host, "port": 9090}]
+
+        def look_up(self, name):
+            return uri
+
+    monkeypatch.setattr(manylabs, "_names_of", lambda *_: Directory())
+    labs = manylabs.ManyLabs(Directory(), Settings())
+    if is_reached:
+        assert str(labs.look_up("optics/lab.laser")) == uri
+    else:
+        with pytest.raises(ferrolab.NamingError, match="lab optics: lab.laser is reachable on its own host only"):
+            labs.look_up("optics/lab.laser")
+
+
+@pytest.mark.parametrize("error", [ConnectionError, ferrolab.RemoteError, ferrolab.CommunicationError])
+def test_the_labs_of_before_count_whatever_the_directory_answers(monkeypatch, error):
+    class Directory:
+        names = history = None
+        is_away = False
+
+        def lab_rows(self):
+            if self.is_away:
+                raise error("its supervisor does not answer")
+            return [{"name": "optics", "host": "opticspc", "port": 9090}]
+
+        def names(self):
+            return {"lab.laser": "PYRO:x@opticspc:9100"}
+
+        def look_up(self, name):
+            return self.names()[name]
+
+    directory = Directory()
+    monkeypatch.setattr(manylabs, "_names_of", lambda *_: directory)
+    labs = manylabs.ManyLabs(directory, Settings())
+    assert list(labs.labs()) == ["optics"]
+    directory.is_away = True
+    assert labs.labs()["optics"].services and labs.look_up("optics/lab.laser")

@@ -162,6 +162,27 @@ def test_a_lab_goes_to_a_second_host(hosts):
     assert cut[0] == cut[1]
 
 
+@pytest.mark.parametrize(
+    "module, files",
+    [
+        ("laser.laser", {"laser/laser.py": "from ._names import label\n", "laser/_names.py": "import labwidget\n"}),
+        # A longer chain of imports than the stack of Python.
+        ("m0", {f"m{number}.py": f"import m{number + 1}\n" for number in range(1500)} | {"m1500.py": "import labwidget\n"}),
+        ("a.b", {"a/b.py": "from .... import c\nimport labwidget\n"}),
+    ],
+    ids=["a module with its package's name", "a chain", "too far up"],
+)
+def test_needs_are_found_through_the_drivers_own_files(lab, module, files):
+    for name, text in files.items():
+        lab.write(text, f"drivers/{name}")
+    install(make_environment(lab.files / "venv"), make_wheel(lab.folder))
+    services = "services: {lab.laser: {module: $module, classname: Laser, daemon: bench}}\n"
+    text = CONFIGURATION.partition("services:")[0] + services
+    lab.config(text, folder=lab.files, ns_port=free_port(), port=free_port(), module=module)
+    told_as_json = json.loads(lab.run("config", "export", "--portable", lab.files / "go.yaml", "--json").stdout)
+    assert [row["needs"] for row in told_as_json["packages"]] == [[NEEDS]], told_as_json
+
+
 def test_another_version_is_told_and_no_obstacle(hosts):
     first, second = hosts
     python = interpreter()

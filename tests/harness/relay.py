@@ -68,8 +68,10 @@ class Relay:
         """Meanwhile every connection is cut."""
         self.is_open = False
         self._end_all()
-        yield
-        self.is_open = True
+        try:
+            yield
+        finally:
+            self.is_open = True
 
     def _end_all(self):
         for connection in self._connections:

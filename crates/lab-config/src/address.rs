@@ -49,7 +49,7 @@ impl Host {
 
     /// Whether only this host can reach it.
     pub fn is_loopback(&self) -> bool {
-        self.literal().is_some_and(|address| address.is_loopback())
+        self.literal().is_some_and(|address| address.to_canonical().is_loopback())
     }
 
     /// Whether it is this host, as far as that can be told without asking the network.
@@ -85,6 +85,7 @@ mod tests {
             ("127.0.0.2", true, true),
             ("::1", true, true),
             ("[::1]", true, true),
+            ("::ffff:127.0.0.1", true, true),
             ("0.0.0.0", true, false),
             ("192.0.2.7", false, false),
             ("no-such-host.example", false, false),

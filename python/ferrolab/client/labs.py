@@ -4,13 +4,15 @@ The lab says which there are (`labs` in its configuration). Each is asked at its
 only when a name of it is looked up: one that is away troubles nobody else.
 """
 
+import ipaddress
 import queue
+import socket
 import ssl
 import threading
 from time import monotonic
 
 from . import logins
-from .errors import CommunicationError, DaemonError, NamingError
+from .errors import CommunicationError, DaemonError, NamingError, RemoteError
 from .nameserver import NAMESERVER, Names
 from .uri import URI
 
@@ -61,6 +63,11 @@ class ManyLabs:
             found = URI(_names_of(lab, tls, self._settings).look_up(own))
         except NamingError as error:
             raise NamingError("lab {}: {}".format(lab["name"], error)) from None
+        if not _is_reachable(lab, found):
+            # Here it would lead to whatever this host has at that port.
+            raise NamingError(
+                "lab {}: {} is reachable on its own host only: {}".format(lab["name"], own, found)
+            )
         # Its services are called as its names are read.
         found.tls = tls
         return found
@@ -93,7 +100,14 @@ class ManyLabs:
                 labs[lab.name] = (row, lab)
                 start(self._ask, row, settings, answers)
 
-        start(lambda: answers.put((_ROWS, self._refresh())))
+        def refresh():
+            rows = self._rows
+            try:
+                rows = self._refresh()
+            finally:
+                answers.put((_ROWS, rows))
+
+        start(refresh)
         ask_all(list(self._rows.values()))
         end = monotonic() + DEADLINE
         is_fresh, answered = False, set()
@@ -106,6 +120,7 @@ class ManyLabs:
                 is_fresh, rows = True, answer[1]
                 for name in [name for name, (row, _) in labs.items() if rows.get(name) != row]:
                     del labs[name]
+                    answered.discard(name)
                 ask_all([row for name, row in rows.items() if name not in labs])
                 continue
             row, services, away = answer
@@ -145,7 +160,8 @@ class ManyLabs:
         """The labs that are named now; those of before while nobody says."""
         try:
             rows = self._directory.lab_rows()
-        except (CommunicationError, DaemonError, NamingError):
+        except (CommunicationError, DaemonError, NamingError, RemoteError, OSError):
+            # An OSError is also what a nameserver answers whose supervisor hangs.
             return self._rows
         self._rows = {row["name"]: row for row in rows if _is_lab(row)}
         return self._rows
@@ -158,6 +174,39 @@ def _names_of(row, tls, settings):
     uri = URI("PYRO:{}@{}:{}".format(NAMESERVER, host, row["port"]))
     uri.tls = tls
     return Names(uri, settings)
+
+
+def _is_reachable(row, uri):
+    """Whether an address that another lab has told leads there from here."""
+    if uri.protocol != "PYRO":
+        return False
+    if uri.sockname is None and not _leads_to_oneself(uri.host):
+        return True
+    return _leads_to_oneself(row["host"]) or _is_own_address(row["host"])
+
+
+def _leads_to_oneself(host):
+    """Whether each host reaches itself by this name or address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def _is_own_address(host):
+    """Whether a host is an address of this host: no other can be bound. A name does not count."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as own:
+            own.bind((host, 0))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _is_lab(row):

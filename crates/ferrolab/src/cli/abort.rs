@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::nslist::NameserverArgument;
 use super::output::print_json;
-use super::{Outcome, find, lock, paths, runtime, table};
+use super::{Outcome, find, labs, lock, paths, table};
 
 /// Timeout of the daemon's answer: each `abort` method may take 10 s.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    runtime()?.block_on(async {
+    labs::block_on(async {
         let name = &arguments.name;
         let target = find::service(&paths, name, &arguments.nameserver).await?;
         let target = target.resolved(ABORT_TIMEOUT).await;
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             "'{name}': {}",
             table::lines_for_terminal(&troubles.join("; "))
         ))
-    })
+    })?
 }
 
 fn explain(name: &str, error: &Error) -> Report {

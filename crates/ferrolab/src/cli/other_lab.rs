@@ -115,18 +115,62 @@ async fn look_up(
     seen.await.into_iter().map(|seen| (seen.lab, seen.answer)).collect()
 }
 
-/// Whether an address that another host has told leads there: one of its loopback leads here.
+/// Whether an address that another lab has told leads there: one of another host's loopback leads
+/// here, and so does a name for this host's own nameserver.
 fn is_reachable(lab: &OtherLab, uri: &Uri) -> bool {
-    let is_loopback = match uri {
+    let leads_elsewhere = match uri {
         Uri::Pyro { location: Location::Tcp { host, .. }, .. } => {
-            Host::from(host.clone()).is_loopback()
+            let host = Host::from(host.clone());
+            let is_any = host.literal().is_some_and(|address| address.is_unspecified());
+            !host.is_loopback() && !is_any
         }
-        Uri::Pyro { .. } => true,
-        _ => false,
+        Uri::Pyro { .. } => false,
+        _ => return false,
     };
-    !is_loopback || lab.host.is_this_host()
+    // A name would be this host's by its first part alone.
+    leads_elsewhere || lab.host.literal().is_some() && lab.host.is_this_host()
 }
 
 fn host_of(lab: &OtherLab) -> String {
     String::from(lab.host.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_leads_to_the_other_lab_is_reachable() {
+        let own_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let same_first_part = format!("{own_name}.elsewhere.example");
+        for (lab, uri, expected) in [
+            ("opticspc", "PYRO:x@opticspc:9100", true),
+            ("opticspc", "PYRO:x@192.0.2.7:9100", true),
+            ("opticspc", "PYRO:x@localhost:9100", false),
+            ("opticspc", "PYRO:x@127.0.0.1:9100", false),
+            ("opticspc", "PYRO:x@[::1]:9100", false),
+            ("opticspc", "PYRO:x@[::ffff:127.0.0.1]:9100", false),
+            ("opticspc", "PYRO:x@0.0.0.0:9100", false),
+            ("opticspc", "PYRO:x@./u:/run/x.sock", false),
+            ("opticspc", "PYRONAME:x", false),
+            ("opticspc", "PYROMETA:x", false),
+            ("localhost", "PYRONAME:x", false),
+            ("localhost", "PYRO:x@localhost:9100", true),
+            ("127.0.0.1", "PYRO:x@./u:/run/x.sock", true),
+            ("192.0.2.7", "PYRO:x@localhost:9100", false),
+            (&same_first_part, "PYRO:x@localhost:9100", false),
+        ] {
+            let lab = OtherLab {
+                name: "optics".to_owned(),
+                host: Host::from(lab.to_owned()),
+                port: 9090,
+                ssl: false,
+                ssl_cacerts: None,
+                ssl_clientcert: None,
+                ssl_clientkey: None,
+            };
+            let parsed: Uri = uri.parse().unwrap();
+            assert_eq!(is_reachable(&lab, &parsed), expected, "{:?} {uri}", lab.host);
+        }
+    }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::nslist::NameserverArgument;
 use super::target::{ServiceTarget, TIMEOUT};
-use super::{find, lock, paths, runtime};
+use super::{find, labs, lock, paths};
 
 /// Interval of checks whether the locks are still the session's.
 const LOCK_CHECK_INTERVAL: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ fn hold() -> Result<ExitCode, Report> {
     let assignment: SessionAssignment = serde_json::from_str(&line)
         .map_err(|error| miette!("this process is for `ferrolab session run`: {error}"))?;
     let wait = assignment.wait.map(lock::seconds).transpose()?;
-    runtime()?.block_on(async {
+    labs::block_on(async {
         // Only its parent's end ends a session, whatever a service manager sends to all.
         let _ignored = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()]
             .map(|kind| signal(kind).ok());
@@ -104,7 +104,7 @@ fn hold() -> Result<ExitCode, Report> {
             _ = parent_ended => {}
         }
         Ok(end_all(locks, &assignment.services).await)
-    })
+    })?
 }
 
 /// Reports the end of standard input.

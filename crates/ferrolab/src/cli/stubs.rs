@@ -8,7 +8,7 @@ use clap::Args;
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 
 use super::nslist::NameserverArgument;
-use super::{Outcome, describe, find, paths, runtime, supervisor};
+use super::{Outcome, describe, find, labs, paths, supervisor};
 use crate::card;
 use crate::files;
 use crate::supervise::control::Request;
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     std::fs::create_dir_all(folder)
         .into_diagnostic()
         .wrap_err_with(|| format!("cannot make the folder {}", folder.display()))?;
-    let failures = runtime()?.block_on(async {
+    let failures = labs::block_on(async {
         let mut failures = Vec::new();
         let mut files = HashSet::new();
         for name in &names(arguments).await? {
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             }
         }
         Ok::<_, Report>(failures)
-    })?;
+    })??;
     for failure in &failures {
         eprintln!("{failure}");
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::nslist::NameserverArgument;
 use super::output::print_json;
-use super::{Outcome, find, lock, paths, runtime};
+use super::{Outcome, find, labs, lock, paths};
 
 const DAEMON_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -54,7 +54,7 @@ fn reason(text: &str) -> Result<String, String> {
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let paths = paths()?;
-    runtime()?.block_on(async {
+    labs::block_on(async {
         let name = &arguments.name;
         let target = find::service(&paths, name, &arguments.nameserver).await?;
         let target = target.resolved(DAEMON_TIMEOUT).await;
@@ -79,5 +79,5 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             }
             _ => Err(miette!("'{name}' is not locked")),
         }
-    })
+    })?
 }

@@ -51,7 +51,7 @@ pub fn portable(
     Err(findings.fail())
 }
 
-/// Those of the keys `left_out` that have no value in a text.
+/// Those of the keys `left_out` that have no value in a text. A secret may be a list or a map.
 pub fn unfilled(bytes: &[u8], left_out: &[String]) -> Vec<String> {
     let mut written = HashSet::new();
     if let (_, Some(root)) = tree_of("", bytes) {
@@ -63,11 +63,17 @@ pub fn unfilled(bytes: &[u8], left_out: &[String]) -> Vec<String> {
 fn collect_written(node: &Node, path: String, written: &mut HashSet<String>) {
     match &*node.content {
         Content::Map(pairs) => {
+            if !pairs.is_empty() {
+                written.insert(path.clone());
+            }
             for pair in pairs {
                 collect_written(&pair.value, below(&path, &pair.key.text), written);
             }
         }
         Content::List(items) => {
+            if !items.is_empty() {
+                written.insert(path.clone());
+            }
             for (index, item) in items.iter().enumerate() {
                 collect_written(item, below(&path, &format!("[{index}]")), written);
             }

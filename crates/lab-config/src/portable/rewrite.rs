@@ -4,7 +4,7 @@
 
 use std::path::{Component, Path};
 
-use super::secrets::{is_secret_name, without_query, without_user};
+use super::secrets::{is_secret_name, shortened, without_query};
 use super::text::{PortableText, below};
 use super::yaml;
 use crate::address::Host;
@@ -195,12 +195,12 @@ impl<'r> Rewrite<'r> {
         }
     }
 
-    /// A value without the users and passwords of addresses in its texts.
+    /// A value without the users, passwords and queries of addresses in its texts.
     fn shorten(&mut self, node: &Node) -> Node {
         match &*node.content {
             Content::List(_) => self.each(node, Self::shorten),
             _ => self.text(node, |it, text| {
-                let short = without_user(text)?;
+                let short = shortened(text)?;
                 it.note_shortened();
                 Some(short)
             }),

@@ -27,33 +27,55 @@ pub(super) fn is_secret_name(name: &str) -> bool {
         || SECRET_NAMES.iter().any(|word| name == *word || ends(word))
 }
 
+/// A text without users, passwords, queries and fragments in the addresses in it; `None` if it has
+/// none of them.
+pub(super) fn shortened(text: &str) -> Option<String> {
+    let short = without_user(text);
+    without_queries(short.as_deref().unwrap_or(text)).or(short)
+}
+
 /// A text without users and passwords in the addresses in it; `None` if it has none.
-pub(super) fn without_user(text: &str) -> Option<String> {
+///
+/// A password may have been written as it is, with a `/`: what looks like a host and a port ends at
+/// the last `@` then. An address that has one in its path loses more than it should.
+fn without_user(text: &str) -> Option<String> {
     let mut rest = text;
     let mut kept = String::new();
     let mut is_changed = false;
     while let Some((before, after)) = rest.split_once("://") {
         kept.push_str(before);
         kept.push_str("://");
-        let is_end = |c: char| c.is_whitespace() || "/?#\"'".contains(c);
-        let end = after.find(is_end).unwrap_or(after.len());
-        let (host, behind) = after.split_at(end);
-        kept.push_str(match host.rsplit_once('@') {
-            Some((_, host)) => {
-                is_changed = true;
-                host
-            }
-            None => host,
-        });
-        rest = behind;
+        let word = after.split(is_end_of_address).next().unwrap_or_default();
+        let host = word.split(['/', '?', '#']).next().unwrap_or_default();
+        let is_cut = !host.contains('@') && host.contains(':') && !host.starts_with('[');
+        let end = host.rfind('@').or_else(|| word.rfind('@').filter(|_| is_cut));
+        is_changed |= end.is_some();
+        rest = end.and_then(|end| after.get(end + 1..)).unwrap_or(after);
     }
     kept.push_str(rest);
     is_changed.then_some(kept)
 }
 
-/// An address without its query and fragment; `None` if it has none.
+/// A text without the queries and the fragments of the addresses in it; `None` if it has none.
+fn without_queries(text: &str) -> Option<String> {
+    let mut kept = String::new();
+    for piece in text.split_inclusive(is_end_of_address) {
+        let word = piece.strip_suffix(is_end_of_address).unwrap_or(piece);
+        let address = word.split_once("://").map_or("", |(_, address)| address);
+        let cut: usize = address.find(['?', '#']).map_or(0, |end| address.len() - end);
+        kept.push_str(word.get(..word.len() - cut).unwrap_or_default());
+        kept.push_str(piece.get(word.len()..).unwrap_or_default());
+    }
+    (kept.len() < text.len()).then_some(kept)
+}
+
+/// An address without its query and fragment, whatever they contain; `None` if it has none.
 pub(super) fn without_query(text: &str) -> Option<String> {
     text.find(['?', '#']).and_then(|end| text.get(..end)).map(str::to_owned)
+}
+
+fn is_end_of_address(letter: char) -> bool {
+    letter.is_whitespace() || "\"'".contains(letter)
 }
 
 #[cfg(test)]
@@ -73,15 +95,24 @@ mod tests {
     }
 
     #[test]
-    fn addresses_lose_their_users() {
+    fn addresses_lose_their_users_and_queries() {
         for (text, expected) in [
-            ("http://ada:pw@h:1/x?u=a", Some("http://h:1/x?u=a")),
+            ("http://ada:pw@h:1/x?u=a", Some("http://h:1/x")),
+            ("http://ada:p/w@h:1/x", Some("http://h:1/x")),
+            ("http://ada:p?w#@h", Some("http://h")),
+            ("http://ada:1/2@3@h/y b", Some("http://h/y b")),
+            ("http://[::1]/x@y", None),
+            ("http://h:1/x", None),
+            ("http://h/w?u=a&p=b", Some("http://h/w")),
+            ("what? 'http://h/w#u' or ftp://u@h/?p=b!", Some("what? 'http://h/w' or ftp://h/")),
+            ("http://proxy/http://ada:pw@h/x", Some("http://proxy/http://h/x")),
+            ("is it h/w?u=a", None),
             ("mqtt://ada@h", Some("mqtt://h")),
             ("a http://h/@x b ftp://u:p@w@h/y", Some("a http://h/@x b ftp://h/y")),
             ("ada@h", None),
             ("http://h/x@y", None),
         ] {
-            assert_eq!(without_user(text).as_deref(), expected, "{text}");
+            assert_eq!(shortened(text).as_deref(), expected, "{text}");
         }
         assert_eq!(without_query("http://h/w?u=a&p=b").as_deref(), Some("http://h/w"));
         assert_eq!(without_query("http://h/w"), None);

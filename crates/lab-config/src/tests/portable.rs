@@ -86,7 +86,7 @@ nameservers:
   tls: {ns_port: 9191, ssl: true, ssl_servercert: c.pem, ssl_serverkey: k.pem, ssl_serverkeypasswd: SECRET}
 daemons: {bench: {python: {env: {API_TOKEN: SECRET, MODE: fast}}}}
 services:
-  lab.a: {module: m, classname: C, daemon: bench, parameters: {password: SECRET, url: "ftp://a:SECRET@h/x", nested: [{auth_token: SECRET}], host: h}}
+  lab.a: {module: m, classname: C, daemon: bench, parameters: {password: SECRET, url: "ftp://a:SECRET@h/x", page: "http://h/x?key=SECRET", nested: [{auth_token: SECRET}], host: h}}
 push: [{url: "http://u:SECRET@h/write?u=a&p=SECRET", token: SECRET, headers: {X-Key: SECRET}}]
 history: {}
 notify: {url: "https://ntfy.sh/SECRET", headers: {Authorization: Bearer SECRET}, fields: {token: SECRET, topic: t}}
@@ -108,8 +108,12 @@ notify: {url: "https://ntfy.sh/SECRET", headers: {Authorization: Bearer SECRET},
         "notify.fields.token",
     ];
     assert_eq!(exported.left_out, left_out);
-    let shortened =
-        ["nameservers.shared.etcd.endpoints[0]", "services.lab.a.parameters.url", "push[0].url"];
+    let shortened = [
+        "nameservers.shared.etcd.endpoints[0]",
+        "services.lab.a.parameters.url",
+        "services.lab.a.parameters.page",
+        "push[0].url",
+    ];
     assert_eq!(exported.shortened, shortened);
     let configuration = right(&all);
     assert_eq!(configuration.push[0].url.0, "http://h/write");
@@ -120,6 +124,12 @@ notify: {url: "https://ntfy.sh/SECRET", headers: {Authorization: Bearer SECRET},
     let filled = all.replace("password: null", "password: mine");
     assert_eq!(unfilled(filled.as_bytes(), &left_out).len(), left_out.len() - 2);
     assert_eq!(unfilled(text.as_bytes(), &left_out), Vec::<String>::new());
+    // Also with a map or a list.
+    for (value, missing) in [("{user: a}", 2), ("[1]", 2), ("{}", 0), ("[]", 0)] {
+        let filled = all.replace("password: null", &format!("password: {value}"));
+        let unfilled = unfilled(filled.as_bytes(), &left_out);
+        assert_eq!(unfilled.len(), left_out.len() - missing, "{value}");
+    }
 }
 
 #[test]

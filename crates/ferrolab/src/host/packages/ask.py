@@ -68,6 +68,7 @@ class Search:
         self._standard = {os.path.realpath(paths[key]) for key in ("stdlib", "platstdlib")}
         self._standard |= {os.path.join(folder, "lib-dynload") for folder in self._standard}
         self._seen, self._files = set(), set()
+        self._waiting = []
         self.needs, self.unknown = set(), set()
 
     def has(self, module):
@@ -80,6 +81,12 @@ class Search:
 
     def visit(self, module):
         """Follows a module and all that it imports."""
+        self._waiting.append(module)
+        # No recursion: drivers may import each other in a chain that is longer than the stack.
+        while self._waiting:
+            self._follow(self._waiting.pop())
+
+    def _follow(self, module):
         if module in self._seen:
             return
         self._seen.add(module)
@@ -95,9 +102,11 @@ class Search:
         elif not self._is_driver(top, folder):
             self.needs |= self.packages.owners(module, folder) or self.packages.owners(module)
         elif is_source:
-            for file in self._parts(folder, module):
+            parts = module.split(".")
+            for depth, file in enumerate(self._parts(folder, module)):
                 if file:
-                    self._read(file, module)
+                    is_package = os.path.basename(file) == "__init__.py"
+                    self._read(file, parts[: depth + 1 if is_package else depth])
 
     def _is_driver(self, top, folder):
         """Whether a module is a driver's own file, and of no package."""
@@ -129,7 +138,8 @@ class Search:
             files.append(found[0] if found else place if os.path.isdir(place) else None)
         return files
 
-    def _read(self, file, module):
+    def _read(self, file, package):
+        """Notes what a file imports; relative imports in it begin in `package`."""
         if file in self._files or len(self._files) >= MAX_FILES or not file.endswith(".py"):
             return
         self._files.add(file)
@@ -140,37 +150,21 @@ class Search:
                 tree = ast.parse(source.read(), file)
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
             return  # its import will say so
-        package = _package(file, module)
         for node in ast.walk(tree):
             if isinstance(node, ast.Import):
-                for name in node.names:
-                    self.visit(name.name)
+                self._waiting += [name.name for name in node.names]
             elif isinstance(node, ast.ImportFrom):
                 self._visit_from(node, package)
 
     def _visit_from(self, node, package):
         start = node.module or ""
+        if node.level > len(package):
+            return  # it fails there as well
         if node.level:
-            parts = package.split(".")
-            parts = parts[: len(parts) - node.level + 1]
+            parts = package[: len(package) - node.level + 1]
             start = ".".join(parts + ([start] if start else []))
-        if not start:
-            return
-        self.visit(start)
-        for name in node.names:
-            if name.name != "*":
-                self.visit(start + "." + name.name)
-
-
-def _package(file, module):
-    """The package that relative imports in a file begin in."""
-    parts = module.split(".")
-    name = os.path.basename(file)
-    if name == "__init__.py":
-        depth = parts.index(os.path.basename(os.path.dirname(file))) + 1
-        return ".".join(parts[:depth])
-    stem = name[: -len(".py")]
-    return ".".join(parts[: parts.index(stem)]) if stem in parts else module
+        self._waiting.append(start)
+        self._waiting += [start + "." + name.name for name in node.names if name.name != "*"]
 
 
 def _is_standard(top):

@@ -218,7 +218,7 @@ class Live {
       for (const row of change[rows] ?? []) {
         isNew ||= !kept.has(row.name) || String(row.tags) !== String(kept.get(row.name).tags);
         const owner = (one) => `${one?.lock?.owner?.epoch} ${one?.lock?.owner?.away}`;
-        if (rows === "services" && owner(row) !== owner(kept.get(row.name))) this.#readLocks();
+        if (rows === "services" && !row.lab && owner(row) !== owner(kept.get(row.name))) this.#readLocks();
         kept.set(row.name, row);
         if (rows === "services") {
           this.#addSeries(row);
@@ -269,7 +269,7 @@ class Live {
     if (begins && series.recent.length) series.recent.push({ t: sample.t - 0.001, value: null });
     Object.assign(series, sample, { begins: false });
     series.recent.push({ t: sample.t, value: sample.value, quality: sample.quality });
-    if (series.recent.length > RECENT_SAMPLES) series.recent.shift();
+    while (series.recent.length > RECENT_SAMPLES) series.recent.shift();
     this.touch(`series ${key}`);
   }
 
