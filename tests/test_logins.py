@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import shutil
 import ssl
 import stat
 import subprocess
@@ -189,6 +190,39 @@ def test_logins_in_two_labs_of_one_host(user, running, tmp_path, monkeypatch):
             # Without TLS a token would be the other lab's to read.
             with ferrolab.Proxy(str(lab.uri("lab.plain")), timeout=NEVER) as made:
                 assert made.move(0) is not None
+
+
+PLAIN = """\
+version: "1.0"
+nameservers:
+  names: {host: localhost, ns_port: $port}
+daemons:
+  bench: {classname: LockableDaemon}
+services:
+  lab.supply: {native: simulated.power_supply, daemon: bench}
+autolaunch: {nameservers: [names], daemons: [bench]}
+"""
+
+
+def test_logins_in_one_lab_by_two_names_count_once(monkeypatch):
+    with new_lab() as lab:
+        lab.port = free_port()
+        lab.config(PLAIN, port=lab.port)
+        lab.up()
+        ada = User(lab, lab.folder / "ada")
+        ada.log_in(lab.run("user", "add", "ada").stdout)
+        first = ada.folder()
+        kept = shutil.copytree(first, ada.home / "kept")
+        line = lab.run("user", "add", "ada").stdout.split()
+        ada.run("login", f"127.0.0.1:{lab.port}", line[3])
+        assert ada.folder() != first, "the earlier one was replaced"
+        # Another version has left both.
+        kept.rename(first)
+        monkeypatch.setenv("FERROLAB_HOME", str(ada.home))
+        uri = str(lab.uri("lab.supply"))
+        assert "'ada'" in call_locked(ada, uri)
+        with ferrolab.Proxy(uri, timeout=NEVER) as made, made.locked():
+            assert made.lock_info()["identity"] == "ada"
 
 
 def call_locked(one, uri):

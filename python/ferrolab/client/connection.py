@@ -69,8 +69,9 @@ class Connection:
         self._limit = message.MAX_HANDSHAKE_BYTES
         _connections.add(self)
         timeout = settings.connect_timeout
-        deadline = None if timeout is None else self.used_at + timeout
+        # Before the deadline begins: it may ask the resolver and the server.
         tls, handshake = logins.way_to(uri, settings)
+        deadline = None if timeout is None else monotonic() + timeout
         self.sock, self.trusted = transport.open_socket(uri, timeout, tls)
         self._clock = transport.Clock(self.sock)
         try:

@@ -6,8 +6,8 @@ loopback of the lab's own host.
 
 Several labs may be on one host, and a daemon's port does not say of which it is. So at a server
 count the login of the lab whose nameserver has this very address, else those of all labs of the
-host: with TLS the first whose authority has certified the server. A token is shown only where there
-is one login.
+host, and of each lab the one that lasts longest: with TLS the first whose authority has certified
+the server. A token is shown only where there is one login.
 """
 
 import ipaddress
@@ -42,7 +42,7 @@ class Login:
         with open(os.path.join(folder, "login.json"), encoding="utf-8") as file:
             facts = json.load(file)
         self.host, self.port, self.user = facts["host"], int(facts["port"]), facts["user"]
-        self.until = facts["until"]
+        self.lab, self.until = facts["lab"], facts["until"]
 
     def file(self, name):
         """The path of a file of the login."""
@@ -107,7 +107,7 @@ def find(host, port):
             continue
         if login.is_for(host):
             found.append(login)
-    found = [login for login in found if login.port == port] or found
+    found = _latest_of_each_lab([login for login in found if login.port == port] or found)
     if not found or ask_once is None:
         return found
     # Imported here: most programs have no login.
@@ -124,6 +124,14 @@ def given_way(uri, settings):
     if uri.tls is not None and not settings.has_tls_setting:
         return uri.tls, settings.handshake
     return settings.tls, settings.handshake
+
+
+def _latest_of_each_lab(found):
+    """The login of each lab that lasts longest: a lab may have two names, or two nameservers."""
+    latest = {}
+    for login in sorted(found, key=lambda login: login.until, reverse=True):
+        latest.setdefault(login.lab, login)
+    return list(latest.values())
 
 
 def way_to(uri, settings):

@@ -1,8 +1,9 @@
 """Renewal of a login's certificate before it ends, so that no measurement ends with it.
 
 `crates/ferrolab/src/access/renewal.rs` has the other end: the messages, and why nothing secret is
-in them. A certificate is renewed in the last third of its time, by whichever client connects; a lab
-that is away is asked again after an hour.
+in them. A certificate is renewed in the last third of its time, by whichever client connects: beside
+the call while it is still good, before it where it has expired. A lab that is away is asked again
+after an hour.
 """
 
 import calendar
@@ -11,6 +12,7 @@ import hmac
 import json
 import os
 import ssl
+import sys
 import threading
 import time
 import warnings
@@ -26,37 +28,54 @@ _WARNED = 7 * 86400
 # Seconds between two attempts; the time of the last one is that of the file.
 _BETWEEN_ATTEMPTS = 3600
 _ATTEMPT_FILE = "renewal"
-# Seconds for an attempt: a call waits for it.
+# Seconds for an attempt: a call waits for it where the certificate has expired.
 _TIMEOUT = 3.0
 
 _lock = threading.Lock()
 
 
 def renewed(login, ask_once):
-    """The login, with another certificate where that was due; `ask_once` makes a call."""
+    """The login, which gets another certificate where that is due; `ask_once` makes a call."""
     try:
         left = _seconds(login.until) - time.time()
-        if left > DUE or not _begins_attempt(login):
-            return login
-        with _lock:
-            _renew(login, ask_once)
-    except Exception as error:
+        if left <= DUE and _begins_attempt(login):
+            if left <= 0:
+                _attempt(login, ask_once)
+            else:
+                # The program ends after it: a short one would never have a new certificate.
+                attempt = threading.Thread(
+                    target=_attempt, args=(login, ask_once), name="ferrolab renewal", daemon=False
+                )
+                attempt.start()
+    except Exception:
         # On any failure the certificate is still good, or the server says that it is not.
-        _warn(login, error)
+        pass
     return login
 
 
-def _warn(login, error):
+def _attempt(login, ask_once):
+    failure = None
     try:
-        left = _seconds(login.until) - time.time()
-    except ValueError:
-        return
-    if left < _WARNED:
+        with _lock:
+            _renew(login, ask_once)
+    except Exception as error:
+        failure = error
+    if failure is not None:
+        _warn(login, failure)
+
+
+def _warn(login, error):
+    if _seconds(login.until) - time.time() < _WARNED:
         text = (
             "the certificate of your login at {0}:{1} ends on {2}, and could not be renewed: {3}; "
             "`ferrolab login {0}:{1}` tries again"
         )
-        warnings.warn(text.format(login.host, login.port, login.until[:10], error), stacklevel=2)
+        text = text.format(login.host, login.port, login.until[:10], error)
+        try:
+            warnings.warn(text, stacklevel=2)
+        except Warning:
+            # Where warnings are errors, it is still no error of the call.
+            sys.stderr.write(text + "\n")
 
 
 def _begins_attempt(login):

@@ -51,6 +51,7 @@ pub(crate) fn log_in_browser(
             token: hash(&token),
             certificate: String::new(),
             key: None,
+            renewed: None,
             since,
             until: since,
             from: from.to_owned(),

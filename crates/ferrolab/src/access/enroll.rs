@@ -34,7 +34,7 @@ use tracing::{info, warn};
 
 use super::code::{from_hex, hex};
 use super::messages::{LoginAnswer, LoginRequest};
-use super::renewal::{self, NotRenewed, RenewalAnswer, RenewalRequest};
+use super::renewal::{self, Found, NotRenewed, RenewalAnswer, RenewalRequest};
 use super::users::{Login, Users, UsersError};
 use crate::audit::{Audit, AuditLine, LOGIN};
 use crate::authority::{AuthorityFiles, Subject};
@@ -134,11 +134,7 @@ impl LoginObject {
         };
         let service = Arc::clone(&self.service);
         Answer::Pending(Box::pin(async move {
-            let _turn = service.turn.lock().await;
-            let serving = Arc::clone(&service);
-            let asker = from.clone();
-            let done = tokio::task::spawn_blocking(move || serving.renew(&request, &asker)).await;
-            let renewed = done.unwrap_or_else(|_| Err(failed()));
+            let renewed = Arc::clone(&service).renew(request, from.clone()).await;
             service.record("renew", renewed.as_ref().map(|(user, _)| &**user), &from);
             renewed.map(|(_, answer)| Reply::from(answer.to_value()))
         }))
@@ -146,34 +142,67 @@ impl LoginObject {
 }
 
 impl LoginService {
-    /// Gives a login of a user, who is the first value, another certificate.
-    fn renew(
-        &self,
-        request: &RenewalRequest,
-        from: &Peer,
+    /// Gives a login of a user, who is the first value, another certificate. A request that is
+    /// repeated gets the same one.
+    async fn renew(
+        self: Arc<Self>,
+        request: RenewalRequest,
+        from: Peer,
     ) -> Result<(String, RenewalAnswer), Exception> {
         let shown = remote::certificate_der(&request.certificate).unwrap_or_default();
-        // Anybody can send wrong requests: these do not take the lock of the file.
-        let mut known = Users::look(&self.folder).unwrap_or_default();
-        renewal::find(&mut known, request, &shown, CERTIFICATE_DAYS).map_err(not_renewed)?;
+        // Anybody can send wrong requests: these wait for nobody, and nobody for them.
+        let (service, asked, known) = (Arc::clone(&self), request.clone(), shown.clone());
+        let looked = tokio::task::spawn_blocking(move || service.look(&asked, &known)).await;
+        if let Some(answered) = looked.unwrap_or_else(|_| Err(failed()))? {
+            return Ok(answered);
+        }
+        let _turn = self.turn.lock().await;
+        let service = Arc::clone(&self);
+        let done = tokio::task::spawn_blocking(move || service.reissue(&request, &shown, &from));
+        done.await.unwrap_or_else(|_| Err(failed()))
+    }
+
+    /// The answer to a request for a renewal that needs no other certificate than there is; `None`
+    /// where one is to be issued.
+    fn look(
+        &self,
+        request: &RenewalRequest,
+        shown: &[u8],
+    ) -> Result<Option<(String, RenewalAnswer)>, Exception> {
+        let mut known = Users::look(&self.folder).map_err(|_| unreadable())?;
+        match renewal::find(&mut known, request, shown, CERTIFICATE_DAYS) {
+            Ok(Found::Renewed(user, answer)) => Ok(Some((user.to_owned(), answer))),
+            Ok(Found::Due(..)) => Ok(None),
+            Err(reason) => Err(not_renewed(reason)),
+        }
+    }
+
+    /// Issues another certificate for the login of a request.
+    fn reissue(
+        &self,
+        request: &RenewalRequest,
+        shown: &[u8],
+        from: &Peer,
+    ) -> Result<(String, RenewalAnswer), Exception> {
         let changed = Users::change(&self.folder, |users| {
-            let found = renewal::find(users, request, &shown, CERTIFICATE_DAYS);
+            let found = renewal::find(users, request, shown, CERTIFICATE_DAYS);
             let (user, login) = match found {
-                Ok(found) => found,
+                Ok(Found::Due(user, login)) => (user, login),
+                // Another request was first.
+                Ok(Found::Renewed(user, answer)) => return Ok(Ok((user.to_owned(), answer))),
                 Err(reason) => return Ok(Err(not_renewed(reason))),
             };
             let failed = |error: &dyn std::fmt::Display| UsersError::Unusable(error.to_string());
-            let key = remote::certificate_key(&shown).map_err(|error| failed(&error))?;
+            let key = remote::certificate_key(shown).map_err(|error| failed(&error))?;
             login.key = Some(hex(&Sha256::digest(&key)));
             let (certificate, until) = self.issue(user, key)?;
             let der = remote::certificate_der(&certificate).map_err(|error| failed(&error))?;
             login.certificate = hex(&Sha256::digest(&der));
             login.until = until;
-            let (until, proof) = (until.to_string(), String::new());
-            let answer = RenewalAnswer { certificate, until, proof };
-            let keys = renewal::keys_of(&login.token);
+            let answer = RenewalAnswer::of(login, certificate.clone(), request);
+            login.renewed = Some(certificate);
             info!(user, %from, "the certificate of a login was renewed");
-            Ok(Ok((user.to_owned(), answer.proven(&keys, request))))
+            Ok(Ok((user.to_owned(), answer)))
         });
         match changed {
             Ok((renewed, _)) => renewed,
@@ -284,6 +313,7 @@ impl LoginService {
             token: request.token.clone(),
             certificate: hex(&Sha256::digest(&der)),
             key: None,
+            renewed: None,
             since: Timestamp::now(),
             until,
             from: from.to_owned(),
@@ -320,6 +350,13 @@ fn failed() -> Exception {
     Exception::new("builtins.RuntimeError", text)
 }
 
+/// Why no request for a renewal is looked at.
+fn unreadable() -> Exception {
+    let text = "the users of this lab cannot be read, so no certificate is renewed: `ferrolab user \
+        list` on its host says why";
+    Exception::new("builtins.RuntimeError", text)
+}
+
 fn not_renewed(reason: NotRenewed) -> Exception {
     match reason {
         NotRenewed::UnknownLogin => Exception::new(
@@ -346,53 +383,4 @@ fn unknown_code() -> Exception {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access::{LoginCode, new_code};
-
-    #[tokio::test]
-    async fn ten_thousand_wrong_codes_are_refused_and_a_good_one_works_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let service = Arc::new(LoginService {
-            folder: folder.path().join("access"),
-            lab: "lab".to_owned(),
-            turn: tokio::sync::Mutex::default(),
-            audit: None,
-        });
-        let code = new_code(&service.folder).unwrap();
-        Users::change(&service.folder, |users| users.add("ada", &[], &code)).unwrap();
-        let key = rcgen::KeyPair::generate().unwrap();
-        let csr =
-            rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
-        let request = |code: &LoginCode| {
-            LoginRequest::new(&code.keys(), csr.clone(), "0".repeat(64)).unwrap()
-        };
-        let ask = |request: LoginRequest| {
-            let service = Arc::clone(&service);
-            async move { service.serve(request, Peer::Unix { process: None }).await }
-        };
-        for _ in 0..10_000 {
-            let wrong = new_wrong_code();
-            assert!(ask(request(&wrong)).await.is_err());
-        }
-        // The id of a code is public; a proof with another secret does not count.
-        let forged = LoginRequest { code: code.keys().id, ..request(&new_wrong_code()) };
-        assert!(ask(forged).await.is_err());
-        let good = request(&code);
-        let answer = ask(good.clone()).await.unwrap();
-        assert!(answer.is_proven(&code.keys(), &good) && answer.user == "ada");
-        assert!(ask(good).await.is_err(), "a request that is replayed");
-    }
-
-    #[test]
-    fn clients_do_not_get_the_id_of_the_lab() {
-        let object = LoginObject::new(PathBuf::new(), "8a1f", None);
-        assert!(!object.service.lab.contains("8a1f") && object.service.lab.len() == 64);
-        assert_eq!(object.service.lab, public_name("8a1f"));
-        assert_ne!(object.service.lab, public_name("8a1e"));
-    }
-
-    fn new_wrong_code() -> LoginCode {
-        LoginCode::new([0; 16]).unwrap()
-    }
-}
+mod tests;

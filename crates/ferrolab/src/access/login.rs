@@ -97,11 +97,12 @@ pub(crate) async fn log_in(
         key: key.serialize_pem(),
         token,
     })?;
+    stored.remove_earlier(paths);
     Ok(stored)
 }
 
 /// Asks the nameserver, with TLS where it speaks that, without a look at its certificate: both ends
-/// prove themselves in the messages.
+/// prove themselves in the messages. `timeout` is for all of it.
 pub(super) async fn ask(
     (host, port): (&str, u16),
     method: &str,
@@ -109,14 +110,18 @@ pub(super) async fn ask(
     timeout: Duration,
 ) -> Result<Value, Error> {
     let location = Location::Tcp { host: host.to_owned(), port };
-    let has_tls = remote::speaks_tls(&location, timeout).await;
-    let uri = Uri::Pyro { object: LOGIN_OBJECT.to_owned(), location };
-    let mut proxy = Proxy::from(uri).with_timeout(timeout);
-    if has_tls {
-        proxy = match ClientTls::unverified() {
-            Ok(tls) => proxy.with_tls(tls),
-            Err(_) => proxy,
-        };
-    }
-    proxy.call(method, vec![request], vec![]).await
+    let uri = Uri::Pyro { object: LOGIN_OBJECT.to_owned(), location: location.clone() };
+    let late = Error::Timeout { uri: uri.to_string(), operation: method.to_owned(), timeout };
+    let asking = async {
+        let has_tls = remote::speaks_tls(&location, timeout).await;
+        let mut proxy = Proxy::from(uri).with_timeout(timeout);
+        if has_tls {
+            proxy = match ClientTls::unverified() {
+                Ok(tls) => proxy.with_tls(tls),
+                Err(_) => proxy,
+            };
+        }
+        proxy.call(method, vec![request], vec![]).await
+    };
+    tokio::time::timeout(timeout, asking).await.unwrap_or(Err(late))
 }

@@ -69,7 +69,7 @@ impl StoredLogin {
         let failed = |source| FileError { operation: "make", path: self.folder.clone(), source };
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
         made.map_err(failed)?;
-        let facts = serde_json::to_vec_pretty(self).unwrap_or_default();
+        let facts = serde_json::to_vec_pretty(self).map_err(|error| failed(error.into()))?;
         for (file, content) in [
             (self.authority(), login.authority.as_bytes()),
             (self.certificate(), login.certificate.as_bytes()),
@@ -95,10 +95,8 @@ impl StoredLogin {
         all
     }
 
-    /// The logins that may count at a server: that of the lab whose nameserver has this very
-    /// address; else those of all labs of the host, by its name or by an address. Several labs may
-    /// be on one host, and a daemon's port does not say of which it is.
-    pub(super) fn for_server(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
+    /// The logins of all labs of a host, by its name or by an address.
+    fn on_host(paths: &Paths, host: &str) -> Vec<StoredLogin> {
         let addresses = |host: &str| -> Vec<IpAddr> {
             let found = (bare(host), 0).to_socket_addrs().into_iter().flatten();
             found.map(|address| address.ip().to_canonical()).collect()
@@ -110,9 +108,27 @@ impl StoredLogin {
             bare(&login.host).eq_ignore_ascii_case(bare(host))
                 || addresses(&login.host).iter().any(|address| here.contains(address))
         });
-        let of_host: Vec<_> = of_host.collect();
-        let exact = of_host.iter().find(|login| login.port == port).cloned();
-        exact.map_or(of_host, |login| vec![login])
+        of_host.collect()
+    }
+
+    /// The logins that may count at a server, one of each lab: that of the lab whose nameserver has
+    /// this very address; else those of all labs of the host. Several labs may be on one host, and
+    /// a daemon's port does not say of which it is.
+    pub(super) fn for_server(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
+        let mut found = Self::on_host(paths, host);
+        if found.iter().any(|login| login.port == port) {
+            found.retain(|login| login.port == port);
+        }
+        latest_of_each_lab(found)
+    }
+
+    /// Removes earlier logins in this lab by another name or port of its host.
+    pub(super) fn remove_earlier(&self, paths: &Paths) {
+        let earlier = Self::on_host(paths, &self.host).into_iter();
+        for login in earlier.filter(|it| it.lab == self.lab && it.folder != self.folder) {
+            // One that stays is not counted.
+            let _ = fs::remove_dir_all(&login.folder);
+        }
     }
 
     /// As clients show one of these logins: with TLS the first whose authority has certified the
@@ -143,15 +159,17 @@ impl StoredLogin {
         until: Timestamp,
     ) -> Result<(), String> {
         let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let facts = serde_json::to_vec_pretty(&StoredLogin { until, ..self.clone() });
+        let facts = facts.map_err(|error| failed(&error))?;
         let new = self.folder.join("certificate.pem.new");
         files::replace_private(&new, certificate.as_bytes()).map_err(|error| failed(&error))?;
         let files = CertificateFiles { certificate: new.clone(), ..self.files() };
-        ClientTls::with_identity(&self.authority(), &files).map_err(|error| failed(&error))?;
+        let fits = ClientTls::with_identity(&self.authority(), &files);
         let _ = fs::remove_file(new);
+        fits.map_err(|error| failed(&error))?;
         files::replace_private(&self.certificate(), certificate.as_bytes())
             .map_err(|error| failed(&error))?;
-        let facts = serde_json::to_vec_pretty(&StoredLogin { until, ..self.clone() });
-        files::replace_private(&self.folder.join("login.json"), &facts.unwrap_or_default())
+        files::replace_private(&self.folder.join("login.json"), &facts)
             .map_err(|error| failed(&error))
     }
 
@@ -194,7 +212,63 @@ impl StoredLogin {
     }
 }
 
+/// The login of each lab that lasts longest: a lab may have two names, or two nameservers.
+fn latest_of_each_lab(mut logins: Vec<StoredLogin>) -> Vec<StoredLogin> {
+    logins.sort_by(|a, b| b.until.cmp(&a.until));
+    let mut labs = Vec::new();
+    logins.retain(|login| {
+        let is_first = !labs.contains(&login.lab);
+        labs.push(login.lab.clone());
+        is_first
+    });
+    logins
+}
+
 /// A host without the brackets of an address of IPv6.
 fn bare(host: &str) -> &str {
     host.trim_matches(['[', ']'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::paths::Environment;
+
+    #[test]
+    fn one_login_of_each_lab_counts_at_a_server() {
+        let home = tempfile::tempdir().unwrap();
+        let current = Environment::current();
+        let environment = Environment { home: Some(home.path().to_path_buf()), ..current };
+        let paths = Paths::new(&environment).unwrap();
+        let store = |(host, port, lab): (&str, u16, &str), days: i64| {
+            let until = Timestamp::now() + SignedDuration::from_hours(24 * days);
+            let login =
+                StoredLogin::new(&paths, (host, port), "ada".to_owned(), lab.to_owned(), until);
+            let text = String::new;
+            let (authority, certificate, key, token) = (text(), text(), text(), text());
+            login.store(&LoginFiles { authority, certificate, key, token }).unwrap();
+            login
+        };
+        let found = |host: &str, port: u16| -> Vec<(String, u16)> {
+            let found = StoredLogin::for_server(&paths, host, port).into_iter();
+            found.map(|login| (login.host, login.port)).collect()
+        };
+        let of = |host: &str, port: u16| (host.to_owned(), port);
+        store(("localhost", 9090, "a"), 80);
+        store(("127.0.0.1", 9090, "a"), 90);
+        let moved = store(("127.0.0.1", 9091, "a"), 85);
+        for (port, counts) in [(9090, 9090), (9091, 9091), (7, 9090)] {
+            assert_eq!(found("localhost", port), [of("127.0.0.1", counts)], "{port}");
+        }
+        store(("localhost", 9092, "b"), 1);
+        let both = [of("127.0.0.1", 9090), of("localhost", 9092)];
+        assert_eq!(found("localhost", 7), both, "two labs");
+        // Another host may be reached where this one is not.
+        store(("192.0.2.1", 9090, "a"), 80);
+        moved.remove_earlier(&paths);
+        let mut left: Vec<_> =
+            StoredLogin::all(&paths).iter().map(|it| of(&it.host, it.port)).collect();
+        left.sort();
+        assert_eq!(left, [of("127.0.0.1", 9091), of("192.0.2.1", 9090), of("localhost", 9092)]);
+    }
 }

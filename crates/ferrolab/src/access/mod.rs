@@ -24,7 +24,7 @@ pub(crate) use decisions::{AccessClient, LabAccess};
 pub(crate) use enroll::{LOGIN_OBJECT, LoginObject};
 pub(crate) use login::log_in;
 pub(crate) use logins::StoredLogin;
-pub(crate) use renew::{RENEWAL_DUE, logins_for, renew};
+pub(crate) use renew::{RENEWAL_DUE, logins_for, logins_for_reader, renew};
 pub(crate) use rules::{reading_rules, rules};
 pub(crate) use table::UserTable;
 pub(crate) use users::{CODE_LIFETIME, Login, User, Users, UsersError};

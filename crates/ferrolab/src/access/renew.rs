@@ -49,12 +49,20 @@ pub(crate) async fn renew(login: &StoredLogin, timeout: Duration) -> Result<Time
 /// The logins that may count at a server ([`StoredLogin::for_server`]), with certificates that
 /// last. Blocks: names are resolved, and a certificate is renewed.
 pub(crate) fn logins_for(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
-    StoredLogin::for_server(paths, host, port).into_iter().map(renew_if_due).collect()
+    let found = StoredLogin::for_server(paths, host, port).into_iter();
+    found.map(|login| renew_if_due(login, true)).collect()
+}
+
+/// The same for a caller with little time: a certificate that is still good is renewed beside it.
+pub(crate) fn logins_for_reader(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
+    let found = StoredLogin::for_server(paths, host, port).into_iter();
+    found.map(|login| renew_if_due(login, false)).collect()
 }
 
 /// Renews the certificate of a login if it is due and was not tried within the last hour. A failure
-/// leaves the certificate that is there; in its last week [`StoredLogin::soon_ends`] tells.
-fn renew_if_due(mut login: StoredLogin) -> StoredLogin {
+/// leaves the certificate that is there; in its last week [`StoredLogin::soon_ends`] tells. Waits
+/// for it if `waits`, or if the certificate has ended.
+fn renew_if_due(mut login: StoredLogin, waits: bool) -> StoredLogin {
     if login.until.duration_since(Timestamp::now()) > RENEWAL_DUE || !begins_attempt(&login) {
         return login;
     }
@@ -64,6 +72,9 @@ fn renew_if_due(mut login: StoredLogin) -> StoredLogin {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         runtime.block_on(renew(&renewing, QUICK)).ok()
     });
+    if !waits && login.until > Timestamp::now() {
+        return login;
+    }
     login.until = renewed.join().ok().flatten().unwrap_or(login.until);
     login
 }

@@ -5,8 +5,9 @@
 //! and neither TLS nor a certificate that is still good is needed. The private key stays, so that
 //! only one file of the client changes.
 //!
-//! A request that is replayed gets a certificate for the key that its client has. It does so once a
-//! day.
+//! A request that is replayed, or repeated because its answer was lost, gets the certificate that
+//! was issued for the first one. Another one, for the same key, is issued after a day at the
+//! earliest.
 
 use jiff::{SignedDuration, Timestamp};
 use remote::Value;
@@ -87,10 +88,12 @@ impl RenewalRequest {
 }
 
 impl RenewalAnswer {
-    /// The same, with its proof.
-    pub(super) fn proven(self, keys: &CodeKeys, request: &RenewalRequest) -> Self {
-        let proof = keys.proof(&self.parts(request));
-        RenewalAnswer { proof, ..self }
+    /// The answer to `request` with this certificate of its login, and its proof.
+    pub(super) fn of(login: &Login, certificate: String, request: &RenewalRequest) -> Self {
+        let (until, proof) = (login.until.to_string(), String::new());
+        let answer = RenewalAnswer { certificate, until, proof };
+        let proof = keys_of(&login.token).proof(&answer.parts(request));
+        RenewalAnswer { proof, ..answer }
     }
 
     fn parts<'a>(&'a self, request: &'a RenewalRequest) -> [&'a str; 4] {
@@ -114,6 +117,14 @@ impl RenewalAnswer {
     }
 }
 
+/// The user and the login of a request.
+pub(super) enum Found<'a> {
+    /// The login is to have another certificate.
+    Due(&'a str, &'a mut Login),
+    /// It was renewed within the last day: the answer once more.
+    Renewed(&'a str, RenewalAnswer),
+}
+
 /// Why a certificate is not renewed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NotRenewed {
@@ -121,11 +132,11 @@ pub(super) enum NotRenewed {
     UnknownLogin,
     /// The certificate is not the login's.
     OtherCertificate,
-    /// It was issued within the last day.
+    /// It was issued within the last day, at the login itself.
     TooEarly,
 }
 
-/// The user and the login of a request, if `days` are what a new certificate lasts.
+/// The login of a request, if `days` are what a new certificate lasts.
 ///
 /// # Errors
 /// The certificate is not to be renewed.
@@ -134,7 +145,7 @@ pub(super) fn find<'a>(
     request: &RenewalRequest,
     certificate: &[u8],
     days: i32,
-) -> Result<(&'a str, &'a mut Login), NotRenewed> {
+) -> Result<Found<'a>, NotRenewed> {
     let logins = users.users.iter_mut().flat_map(|(name, user)| {
         let name = name.as_str();
         user.logins.iter_mut().map(move |login| (name, login))
@@ -154,7 +165,8 @@ pub(super) fn find<'a>(
     }
     let lifetime = SignedDuration::from_hours(24 * i64::from(days));
     if login.until.duration_since(Timestamp::now()) > lifetime - BETWEEN_RENEWALS {
-        return Err(NotRenewed::TooEarly);
+        let renewed = login.renewed.clone().ok_or(NotRenewed::TooEarly)?;
+        return Ok(Found::Renewed(user, RenewalAnswer::of(login, renewed, request)));
     }
-    Ok((user, login))
+    Ok(Found::Due(user, login))
 }

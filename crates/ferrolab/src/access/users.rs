@@ -83,6 +83,9 @@ pub(crate) struct Login {
     /// SHA-256 of its public key, once the certificate has been renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
+    /// The certificate of the last renewal, in PEM. Its client may not have got it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) renewed: Option<String>,
     pub(crate) since: Timestamp,
     /// The end of the certificate's time.
     pub(crate) until: Timestamp,
@@ -314,6 +317,7 @@ pub(super) mod tests {
             token: hex(remote::TokenHash::of(token.as_bytes()).bytes()),
             certificate: String::new(),
             key: None,
+            renewed: None,
             since: Timestamp::now(),
             until: Timestamp::now() + jiff::SignedDuration::from_hours(1),
             from: "10.0.0.3".to_owned(),

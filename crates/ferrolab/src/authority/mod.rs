@@ -12,6 +12,7 @@
 
 mod names;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -145,13 +146,15 @@ impl AuthorityFiles {
         let known = remote::read_certificate(&self.host()).ok();
         let mut wanted = names.to_vec();
         if let Some(known) = known {
+            let more = known.names.iter().filter(|name| !names.contains(name));
+            wanted.extend(more.cloned());
+            limit_names(&mut wanted);
             let lasts = known.expires > SystemTime::now() + RENEWED_WITHIN;
-            if lasts && names.iter().all(|name| known.names.contains(name)) {
+            if lasts && wanted.iter().all(|name| known.names.contains(name)) {
                 return Ok(());
             }
-            wanted.extend(known.names.into_iter().filter(|name| !names.contains(name)));
         }
-        wanted.truncate(MAX_NAMES);
+        limit_names(&mut wanted);
         let name = os::host_name();
         let Issued { certificate, key } =
             authority.issue_with_key(Subject::Host { name: &name, names: &wanted }, HOST_DAYS)?;
@@ -250,6 +253,13 @@ impl Authority {
     }
 }
 
+/// Leaves as many names as there may be. Addresses come and go, and names are given by somebody, so
+/// that addresses are left out first: those that the host had once before those that it has.
+fn limit_names(names: &mut Vec<String>) {
+    names.sort_by_key(|name| name.parse::<IpAddr>().is_ok());
+    names.truncate(MAX_NAMES);
+}
+
 fn authority_params(name: &str) -> CertificateParams {
     let mut params = valid_for(AUTHORITY_DAYS);
     params.distinguished_name = common_name(name);
@@ -318,12 +328,36 @@ mod tests {
         assert_eq!(read(&files.host()), first, "it has the names");
         files.prepare_host(&names(&["lab.example", "::1"])).unwrap();
         let second = read(&files.host());
-        assert_eq!(second.names, ["lab.example", "::1", "localhost", "127.0.0.1"]);
+        assert_eq!(second.names, ["lab.example", "localhost", "::1", "127.0.0.1"]);
         assert_eq!(read(&files.certificate()), authority, "the authority stays");
         for file in [files.key(), files.host()] {
             let mode = std::fs::metadata(&file).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{}", file.display());
         }
+    }
+
+    #[test]
+    fn names_that_were_given_stay_however_many_addresses_come_and_go() {
+        let (_folder, files) = files();
+        let at = |network: usize, many: usize| -> Vec<String> {
+            let addresses = (0..many).map(|host| format!("10.0.{network}.{host}"));
+            std::iter::once("localhost".to_owned()).chain(addresses).collect()
+        };
+        let issued = || remote::read_certificate(&files.host()).unwrap();
+        files.prepare_host(&at(0, 60)).unwrap();
+        files.prepare_host(&names(&["lab.example.edu"])).unwrap();
+        for network in 1..4 {
+            files.prepare_host(&at(network, 60)).unwrap();
+            let found = issued().names;
+            assert!(found.len() == MAX_NAMES && found.contains(&"lab.example.edu".to_owned()));
+            assert!(at(network, 60).iter().all(|name| found.contains(name)), "{found:?}");
+        }
+        // More addresses than a certificate has: it is not issued anew each time.
+        files.prepare_host(&at(5, 150)).unwrap();
+        let first = issued();
+        files.prepare_host(&at(5, 150)).unwrap();
+        assert_eq!(issued().sha256, first.sha256);
+        assert!(first.names.contains(&"lab.example.edu".to_owned()));
     }
 
     #[test]

@@ -31,11 +31,12 @@ impl ServiceTarget {
     /// # Errors
     /// The environment asks for TLS and its files cannot be used.
     pub(super) fn elsewhere(uri: Uri) -> Result<Self, Report> {
+        let tls = of_environment()?;
         let login = match &uri {
-            Uri::Pyro { location, .. } => login_at(location),
+            Uri::Pyro { location, .. } if tls.is_none() => login_at(location),
             _ => None,
         };
-        Ok(ServiceTarget { uri, tls: of_environment()?, login })
+        Ok(ServiceTarget { uri, tls, login })
     }
 
     /// An object of a daemon of another lab, which is called as the lab is read.
@@ -107,8 +108,9 @@ impl NameserverTarget {
     /// # Errors
     /// As [`ServiceTarget::elsewhere`].
     pub(super) fn elsewhere(title: String, location: Location) -> Result<Self, Report> {
-        let login = login_at(&location);
-        Ok(NameserverTarget { title, location, tls: of_environment()?, login })
+        let tls = of_environment()?;
+        let login = if tls.is_none() { login_at(&location) } else { None };
+        Ok(NameserverTarget { title, location, tls, login })
     }
 
     /// A nameserver of the configuration.
@@ -121,7 +123,7 @@ impl NameserverTarget {
         paths: &Paths,
     ) -> Result<Self, Report> {
         let tls = tls::for_command_to_nameserver(entry, &authority(paths)).map_err(unusable)?;
-        let login = login_at(&location);
+        let login = if tls.is_none() { login_at(&location) } else { None };
         Ok(NameserverTarget { title: entry.name.clone(), location, tls, login })
     }
 

@@ -48,12 +48,16 @@ impl LabReader {
     pub(crate) fn new(lab: &OtherLab, paths: &Paths) -> Result<Self, String> {
         let location = location(lab);
         let logins = match &location {
-            Location::Tcp { host, port } => access::logins_for(paths, host, *port),
+            Location::Tcp { host, port } => access::logins_for_reader(paths, host, *port),
             _ => Vec::new(),
         };
-        let own = logins.first().map(|login| (login.authority(), login.files()));
-        let tls = tls::to_lab(lab, own)?;
         let login = StoredLogin::client(&logins);
+        let own = match logins.as_slice() {
+            [own] => Some((own.authority(), own.files())),
+            _ => None,
+        };
+        // Logins decide by themselves whether there is TLS.
+        let tls = if lab.ssl || logins.is_empty() { tls::to_lab(lab, own)? } else { None };
         Ok(LabReader { location, tls, login })
     }
 

@@ -142,8 +142,7 @@ pub(crate) fn to_lab(
     login: Option<(PathBuf, CertificateFiles)>,
 ) -> Result<Option<ClientTls>, String> {
     if !lab.ssl {
-        // A login decides by itself whether there is TLS.
-        return if login.is_some() { Ok(None) } else { of_environment() };
+        return of_environment();
     }
     let configured = lab.ssl_clientcert.as_ref().map(|certificate| CertificateFiles {
         certificate: certificate.clone(),

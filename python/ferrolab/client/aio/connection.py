@@ -263,7 +263,6 @@ async def open_connection(uri, settings):
     """A connection to the object of `uri`, after its handshake."""
     timeout = settings.connect_timeout
     loop = asyncio.get_running_loop()
-    started = loop.time()
 
     def protocol():
         return AioConnection(uri, settings, tls)
@@ -272,6 +271,7 @@ async def open_connection(uri, settings):
     if logins.exist():
         # It may ask the resolver and the server.
         tls, handshake = await loop.run_in_executor(None, logins.way_to, uri, settings)
+    started = loop.time()
 
     if uri.sockname is not None:
         opening = loop.create_unix_connection(protocol, uri.sockname)

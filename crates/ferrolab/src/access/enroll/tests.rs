@@ -1,0 +1,102 @@
+use super::*;
+use crate::access::code::CodeKeys;
+use crate::access::{LoginCode, new_code};
+
+#[tokio::test]
+async fn ten_thousand_wrong_codes_are_refused_and_a_good_one_works_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Arc::new(LoginService {
+        folder: folder.path().join("access"),
+        lab: "lab".to_owned(),
+        turn: tokio::sync::Mutex::default(),
+        audit: None,
+    });
+    let code = new_code(&service.folder).unwrap();
+    Users::change(&service.folder, |users| users.add("ada", &[], &code)).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let request =
+        |code: &LoginCode| LoginRequest::new(&code.keys(), csr.clone(), "0".repeat(64)).unwrap();
+    let ask = |request: LoginRequest| {
+        let service = Arc::clone(&service);
+        async move { service.serve(request, Peer::Unix { process: None }).await }
+    };
+    for _ in 0..10_000 {
+        let wrong = new_wrong_code();
+        assert!(ask(request(&wrong)).await.is_err());
+    }
+    // The id of a code is public; a proof with another secret does not count.
+    let forged = LoginRequest { code: code.keys().id, ..request(&new_wrong_code()) };
+    assert!(ask(forged).await.is_err());
+    let good = request(&code);
+    let answer = ask(good.clone()).await.unwrap();
+    assert!(answer.is_proven(&code.keys(), &good) && answer.user == "ada");
+    assert!(ask(good).await.is_err(), "a request that is replayed");
+}
+
+/// A service with the user ada, her token's keys, and her certificate that ends in 20 days.
+fn service_with_login(folder: &std::path::Path) -> (Arc<LoginService>, CodeKeys, String) {
+    let service = Arc::new(LoginService {
+        folder: folder.join("access"),
+        lab: "lab".to_owned(),
+        turn: tokio::sync::Mutex::default(),
+        audit: None,
+    });
+    crate::access::users::tests::add(&service.folder, "ada", "token");
+    let files = AuthorityFiles::in_folder(service.folder.clone());
+    let subject = Subject::Client { name: "ada" };
+    let issued = files.open().unwrap().issue_with_key(subject, 20).unwrap();
+    let der = remote::certificate_der(&issued.certificate).unwrap();
+    let changed = Users::change(&service.folder, |users| {
+        let login = &mut users.users.get_mut("ada").unwrap().logins[0];
+        login.certificate = hex(&Sha256::digest(&der));
+        login.until = Timestamp::now() + jiff::SignedDuration::from_hours(20 * 24);
+        Ok(login.token.clone())
+    });
+    (service, renewal::keys_of(&changed.unwrap().0), issued.certificate)
+}
+
+#[tokio::test]
+async fn a_renewal_whose_answer_was_lost_is_answered_again_and_a_forged_one_never() {
+    let folder = tempfile::tempdir().unwrap();
+    let (service, keys, certificate) = service_with_login(folder.path());
+    let renew =
+        |request: RenewalRequest| Arc::clone(&service).renew(request, Peer::Unix { process: None });
+    let stored = || std::fs::read(Users::file(&service.folder)).unwrap();
+    let new = |keys: &CodeKeys| RenewalRequest::new(keys, certificate.clone()).unwrap();
+    // The login's id is public; a proof with another token does not count.
+    let other = renewal::keys_of("other");
+    let forged = new(&CodeKeys { id: keys.id.clone(), key: other.key.clone() });
+    for wrong in [forged, new(&other)] {
+        let before = stored();
+        let error = renew(wrong).await.unwrap_err();
+        assert!(error.message().contains("not known here"), "{error:?}");
+        assert_eq!(stored(), before);
+    }
+    // A listener replays it; the client, whose answer was lost, asks anew with what it has.
+    let first = new(&keys);
+    let (_, lost) = renew(first.clone()).await.unwrap();
+    let before = stored();
+    for request in [first, new(&keys), new(&keys)] {
+        let (user, answer) = renew(request.clone()).await.unwrap();
+        assert!(user == "ada" && answer.is_proven(&keys, &request));
+        assert_eq!((&answer.certificate, &answer.until), (&lost.certificate, &lost.until));
+    }
+    assert_eq!(stored(), before, "one certificate was issued");
+    crate::files::replace(&Users::file(&service.folder), b"[]").unwrap();
+    let error = renew(new(&keys)).await.unwrap_err();
+    assert!(error.message().contains("cannot be read"), "{error:?}");
+    assert_eq!(stored(), b"[]");
+}
+
+#[test]
+fn clients_do_not_get_the_id_of_the_lab() {
+    let object = LoginObject::new(PathBuf::new(), "8a1f", None);
+    assert!(!object.service.lab.contains("8a1f") && object.service.lab.len() == 64);
+    assert_eq!(object.service.lab, public_name("8a1f"));
+    assert_ne!(object.service.lab, public_name("8a1e"));
+}
+
+fn new_wrong_code() -> LoginCode {
+    LoginCode::new([0; 16]).unwrap()
+}
