@@ -16,8 +16,14 @@ DRIVER = """\
 import os
 from Pyro5.api import expose
 
+def late():
+    return 7
+
 @expose
 class Meter:
+    def grow(self):
+        self.late = expose(late)
+
     def read(self):
         return 5
 
@@ -52,6 +58,7 @@ services:
 # The calls of a batch, and its results; an exception's class where it is the request's.
 BATCHES = {
     "results": (["read", "read"], [5, 5]),
+    "a method that is set later": (["grow", "late"], [None, 7]),
     "an exception of an entry": (["read", "fail", "read"], [5, "ValueError: no reading"]),
     "a method that does not exist": (["read", "nothing"], "AttributeError"),
     "a worker that dies": (["read", "die", "read"], "DaemonError"),

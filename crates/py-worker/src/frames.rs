@@ -53,7 +53,7 @@ pub(crate) enum Answered {
     Serialized(Serialized),
     /// An exception.
     Raised(Exception),
-    /// The exception of an entry of a batch for which no instance could be made.
+    /// The exception of an entry of a batch for which there is no instance, or no such method.
     NotMade(Exception),
     /// The number of an item stream.
     Stream(i64, Annotations),

@@ -47,7 +47,7 @@
 //! BEGUN   4  ()                                                a oneway call; `ended` follows
 //! REFUSED 5  (class_dict)                                      an item that cannot be sent
 //! NO_INSTANCE 6 ()                                             the call must not make one
-//! NOT_MADE 7  (class_dict)                                     a batch's entry has no instance
+//! NOT_MADE 7  (class_dict)                                     an entry without instance or method
 //! ```
 //!
 //! NEXT is also answered RAISED, which ends the stream, or REFUSED, after which it goes on.

@@ -40,11 +40,9 @@ impl Object for Service {
         Err(self.inner.not_available(&self.inner.phase.borrow()))
     }
 
-    fn has_method(&self, method: &str) -> Result<bool, Exception> {
-        if let Some(members) = &*self.inner.members.borrow() {
-            return Ok(members.methods.iter().any(|known| known == method));
-        }
-        Err(self.inner.not_available(&self.inner.phase.borrow()))
+    /// The worker judges: an instance may have got further members since they were listed.
+    fn has_method(&self, _method: &str) -> Result<bool, Exception> {
+        Ok(true)
     }
 
     fn card(&self) -> Option<Arc<Card>> {

@@ -339,9 +339,9 @@ class Channel:
             elif has_classes:
                 args, kwargs = convert.arguments(args, kwargs, serializer, name, member)
             instance = service.instance_for_call(session, pin)
-            pin = 0
             if kind == CALL:
                 method = service.access.method(instance, member)
+                pin = 0
                 if oneway:
                     context = serializer, flags, seq, correlation, annotations
                     raised = functools.partial(
@@ -388,7 +388,7 @@ class Channel:
             return answer
         except Exception as error:
             raised = self._raised(error, serializer, flags, member, method)
-            # An entry of a batch that has no instance yet ends all of it.
+            # An entry of a batch that has no instance or no method yet ends all of it.
             return (NOT_MADE, raised[1]) if pin else raised
         except BaseException as error:
             # it would end a client's program too

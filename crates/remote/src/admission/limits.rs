@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use wire::Limits;
+
 use crate::admission::request_memory::MemoryNeed;
 use crate::batch;
 use crate::config::DaemonConfig;
@@ -18,6 +20,12 @@ pub(crate) const LOCK_BREAKERS: usize = 4;
 pub(crate) const LOCK_BREAKERS_PER_ADDRESS: usize = 2;
 /// How long a connection beyond the pool may stay.
 pub(crate) const LOCK_BREAKER_TIME: Duration = Duration::from_secs(5);
+/// Connections of clients without the certificate that the port requires: they log in.
+pub(crate) const UNCERTIFIED: usize = 32;
+/// The same from one address.
+pub(crate) const UNCERTIFIED_PER_ADDRESS: usize = 8;
+/// How long such a connection may stay.
+pub(crate) const UNCERTIFIED_TIME: Duration = Duration::from_secs(30);
 /// Oneway calls of all connections, as a multiple of those of one. Each has a thread in a Python
 /// worker: 4,000 take 64 MiB there, and fewer than the 4,915 that systemd allows a service.
 pub(crate) const ONEWAYS_IN_ALL: usize = 4;
@@ -55,7 +63,7 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
     let (pool, limits) = (config.threadpool_size, &config.limits);
     let requests = bytes(config.request_memory);
     let (large, transfer) = (seconds(REQUEST_MEMORY_WAIT), seconds(TRANSFER_MEMORY_WAIT));
-    let rows: [(&str, String, &str, String); 23] = [
+    let rows: [(&str, String, &str, String); 24] = [
         (
             "unfinished handshakes",
             format!(
@@ -93,6 +101,17 @@ pub fn limits(config: &DaemonConfig) -> Vec<Limit> {
                 seconds(LOCK_BREAKER_TIME)
             ),
             "breaking a lock, or an abort, when all connections wait",
+            "the oldest of them is closed for the next one".into(),
+        ),
+        (
+            "connections without a required certificate, which only log in",
+            format!(
+                "{UNCERTIFIED} in all, {UNCERTIFIED_PER_ADDRESS} from one address, {} each, {} \
+                 for a request",
+                seconds(UNCERTIFIED_TIME),
+                bytes(Limits::handshake().message)
+            ),
+            "logins and memory, against peers that nobody knows",
             "the oldest of them is closed for the next one".into(),
         ),
         (

@@ -34,6 +34,8 @@ pub(crate) struct Admission {
     pub(crate) pool: Arc<Slots<Address>>,
     /// Connections beyond the pool, which only break locks: all others may wait for one.
     pub(crate) lock_breakers: Arc<Slots<Address>>,
+    /// Connections beside the pool, of clients without the certificate that the port requires.
+    pub(crate) uncertified: Arc<Slots<Address>>,
     /// Connections beside the pool, which only read internal objects.
     pub(crate) readers: Arc<Slots<Address>>,
     pub(crate) calls: CallPermits,
@@ -88,6 +90,7 @@ impl Admission {
             reserved_fds: ReservedFds::default(),
             pool: Slots::new(served.unwrap_or(usize::MAX), usize::MAX),
             lock_breakers: Slots::new(limits::LOCK_BREAKERS, limits::LOCK_BREAKERS_PER_ADDRESS),
+            uncertified: Slots::new(limits::UNCERTIFIED, limits::UNCERTIFIED_PER_ADDRESS),
             readers: Slots::new(limits::READERS, usize::MAX),
             calls: CallPermits::new(config),
             orphans: OrphanedCalls::new(config),

@@ -69,14 +69,13 @@ pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
         (Ok(request), Some(EntranceRefusal::Certificate(reason)))
             if serves_uncertified(shared, &request.object) =>
         {
-            let let_in = let_in(shared, &hello, request, &arrival).await;
-            let_in.map(|let_in| LetIn { access: let_in.access.of_uncertified(reason), ..let_in })
+            let_in(shared, &hello, request, &arrival, Some(reason)).await
         }
         (Ok(_), Some(EntranceRefusal::Plain(reason) | EntranceRefusal::Certificate(reason))) => {
             shared.access.tell_refused_client(&arrival.peer, || reason.clone());
             Err(reason)
         }
-        (Ok(request), None) => let_in(shared, &hello, request, &arrival).await,
+        (Ok(request), None) => let_in(shared, &hello, request, &arrival, None).await,
     };
     let Arrival { peer, reached_at, .. } = arrival;
     let entered = let_in.and_then(|let_in| enter(shared, let_in, &peer, reached_at));
@@ -140,12 +139,14 @@ struct LetIn {
     client: KnownClient,
 }
 
-/// Decides about a complete handshake; the error is for the client.
+/// Decides about a complete handshake; the error is for the client. `uncertified` is why a client
+/// without the certificate that the port requires reaches nothing else.
 async fn let_in(
     shared: &Shared,
     hello: &Hello,
     request: Wanted,
     arrival: &Arrival,
+    uncertified: Option<String>,
 ) -> Result<LetIn, String> {
     let Wanted { object, data, annotations } = request;
     let (peer, users) = (&arrival.peer, shared.users());
@@ -174,7 +175,13 @@ async fn let_in(
         return Err(NO_DESCRIPTOR.to_owned());
     }
     // After all else is decided, so that nobody waits with a slot: for the client or the validator.
-    let access = take_slot(shared, &object, peer)?;
+    let access = match uncertified {
+        Some(refusal) => {
+            let slot: HandshakeSlot = shared.admission.uncertified.take_evicting(peer.address());
+            Access::Uncertified { slot, refusal: refusal.into() }
+        }
+        None => take_slot(shared, &object, peer)?,
+    };
     let mut welcome = Dict::with_capacity(2);
     welcome.insert("handshake", response);
     welcome.insert("meta", announce_ferrolab(metadata));

@@ -4,9 +4,10 @@
 //! permit, call, respond. Knows nothing of sockets.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tracing::{debug, warn};
+use wire::Limits;
 use wire::exception::Exception;
 use wire::message::{Flags, Header};
 use wire::packed;
@@ -59,6 +60,13 @@ impl Caller {
             oneways: Oneways::default(),
         }
     }
+
+    /// The limits of its requests.
+    pub(crate) fn limits<'a>(&self, shared: &'a Shared) -> &'a Limits {
+        /// Those of a client that nobody knows yet.
+        static UNCERTIFIED: LazyLock<Limits> = LazyLock::new(Limits::handshake);
+        if self.is_uncertified { &UNCERTIFIED } else { &shared.config.limits }
+    }
 }
 
 /// Carries out the request in `frame` and appends its answer to `out`; nothing for a oneway.
@@ -80,7 +88,7 @@ pub(crate) async fn answer(
     if !is_oneway && let Some(exception) = caller.oneways.take_exception(shared) {
         return responder.exception(exception, "", "", out);
     }
-    let (limits, memory) = (&shared.config.limits, &shared.admission.requests);
+    let (limits, memory) = (caller.limits(shared), &shared.admission.requests);
     // Before the wait for memory, which is part of the call's time.
     let deadline = Deadline::of(&frame.body.annotations);
     let decoded = match permit {
@@ -325,8 +333,14 @@ fn find_object(
 ) -> Result<Invocation, Refused> {
     let Decoded { object: id, operation, memory } = decoded;
     let member = operation.name().to_owned();
+    let no_certificate = caller.refusal.as_deref().filter(|_| caller.is_uncertified);
     let Some(object) = shared.registry.get_for_call(&id) else {
-        return Err((daemon_object::unknown_object(shared, &id), id, member));
+        let unknown = match no_certificate {
+            // The other text names the objects that there are.
+            Some(reason) => Exception::new("Pyro5.errors.CommunicationError", reason),
+            None => daemon_object::unknown_object(shared, &id),
+        };
+        return Err((unknown, id, member));
     };
     if let Some(reason) = caller.session.revocation() {
         return Err((Exception::new("builtins.PermissionError", reason), id, member));

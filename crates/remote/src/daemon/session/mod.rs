@@ -18,7 +18,7 @@ use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
 use crate::admission::HandshakeSlot;
 use crate::admission::call_permit::PoolSlot;
-use crate::admission::limits::LOCK_BREAKER_TIME;
+use crate::admission::limits::{LOCK_BREAKER_TIME, UNCERTIFIED_TIME};
 use crate::admission::request_memory::{MemoryNeed, RequestPermit, SMALL_REQUEST_BYTES};
 use crate::blocking::{poll_blocking_if, run_blocking_if};
 use crate::config::{DaemonConfig, ServerType};
@@ -49,9 +49,10 @@ pub(crate) enum Access {
     /// Calls of internal objects only: it has no slot of the pool.
     InternalOnly(PoolSlot),
     /// Calls of objects that serve clients without the certificate that the port requires; other
-    /// calls are refused with `refusal`.
+    /// calls are refused with `refusal`. It may stay for a short time, or until another needs the
+    /// slot.
     Uncertified {
-        slot: PoolSlot,
+        slot: HandshakeSlot,
         refusal: Box<str>,
     },
     /// The pool is full, or the address has as many connections as it may. It may break locks, for
@@ -60,20 +61,6 @@ pub(crate) enum Access {
         slot: HandshakeSlot,
         refusal: Box<str>,
     },
-}
-
-impl Access {
-    /// The same for a client that has not shown the certificate that it must show, for the reason
-    /// `refusal`.
-    pub(crate) fn of_uncertified(self, refusal: String) -> Self {
-        let slot = match self {
-            Access::Full(slot) | Access::InternalOnly(slot) | Access::Uncertified { slot, .. } => {
-                slot
-            }
-            Access::BreakLocksOnly { .. } => PoolSlot::default(),
-        };
-        Access::Uncertified { slot, refusal: refusal.into() }
-    }
 }
 
 /// Serves a client until either side ends the connection or `stop` is cancelled between two calls.
@@ -93,9 +80,11 @@ pub(crate) async fn serve_requests<S: ClientStream>(
     let (mut slot, beyond_pool, refusal) = match client.access {
         Access::Full(slot) => (slot, None, None),
         Access::InternalOnly(slot) => (slot, None, Some(internal_only_text(&session.object))),
-        Access::Uncertified { slot, refusal } => (slot, None, Some(refusal)),
+        Access::Uncertified { slot, refusal } => {
+            (PoolSlot::default(), Some((slot, UNCERTIFIED_TIME)), Some(refusal))
+        }
         Access::BreakLocksOnly { slot, refusal } => {
-            (PoolSlot::default(), Some(slot), Some(refusal))
+            (PoolSlot::default(), Some((slot, LOCK_BREAKER_TIME)), Some(refusal))
         }
     };
     let mut caller = Caller { is_reader, is_uncertified, ..Caller::new(shared, &session, refusal) };
@@ -105,7 +94,7 @@ pub(crate) async fn serve_requests<S: ClientStream>(
         match &beyond_pool {
             None => serving.await,
             // Boxed, so that the other connections are no larger for it.
-            Some(slot) => Box::pin(for_a_short_time(serving, slot)).await,
+            Some((slot, time)) => Box::pin(for_a_short_time(serving, slot, *time)).await,
         }
     };
     drop(ended);
@@ -133,17 +122,18 @@ fn internal_only_text(object: &str) -> Box<str> {
     .into()
 }
 
-/// Serves a connection beyond the pool until its time is up, or another needs its slot.
+/// Serves a connection beyond the pool until its `time` is up, or another needs its slot.
 async fn for_a_short_time(
     serving: impl Future<Output = Result<(), ReadError>>,
     slot: &HandshakeSlot,
+    time: Duration,
 ) -> Result<(), ReadError> {
     let evicted = slot.evicted();
     tokio::select! {
         biased;
         done = serving => done,
         () = evicted.cancelled() => Ok(()),
-        () = tokio::time::sleep(LOCK_BREAKER_TIME) => Ok(()),
+        () = tokio::time::sleep(time) => Ok(()),
     }
 }
 
@@ -182,7 +172,7 @@ async fn requests<S: ClientStream>(
     stop: &CancellationToken,
 ) -> Result<(), ReadError> {
     let session = Arc::clone(&caller.session);
-    let limits = &shared.config.limits;
+    let limits = caller.limits(shared);
     let mut stopped = pin!(stop.cancelled());
     let sleep = pin!(tokio::time::sleep(IDLE));
     let mut idle = IdleTimer::new(sleep);
