@@ -68,15 +68,15 @@ def test_a_login_needs_no_certificate_and_reaches_nothing_else():
                     desk.login({**dict.fromkeys(["nonce", "signing_request", "token", "proof"], "00"), "code": "0" * 32})
             with lab.proxy("lab.supply") as made:
                 connect_fails(made, wanted)
-        # A plain client is told to use TLS, also here.
-        with Pyro5.api.Proxy(f"PYRO:ferrolab.Login@localhost:{lab.port}") as desk:
-            connect_fails(desk, "takes TLS connections only")
             # Any number of them keep nobody out, and send no large requests.
             desks = [Pyro5.api.Proxy(f"PYRO:ferrolab.Login@localhost:{lab.port}") for _ in range(70)]
             for desk in desks:
                 desk._pyroBind()
             with pytest.raises(Pyro5.errors.CommunicationError):
                 desks[-1].login("x" * 100_000)
+        # A plain client is told to use TLS, also here.
+        with Pyro5.api.Proxy(f"PYRO:ferrolab.Login@localhost:{lab.port}") as desk:
+            connect_fails(desk, "takes TLS connections only")
         ada = User(lab, lab.folder / "ada")
         assert "logged in" in ada.log_in(line).stdout
         with ada.tls(), Pyro5.api.Proxy(f"PYRO:ferrolab.Lab@localhost:{lab.port}") as read:
