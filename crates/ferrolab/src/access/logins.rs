@@ -214,7 +214,7 @@ impl StoredLogin {
 
 /// The login of each lab that lasts longest: a lab may have two names, or two nameservers.
 fn latest_of_each_lab(mut logins: Vec<StoredLogin>) -> Vec<StoredLogin> {
-    logins.sort_by(|a, b| b.until.cmp(&a.until));
+    logins.sort_by_key(|login| std::cmp::Reverse(login.until));
     let mut labs = Vec::new();
     logins.retain(|login| {
         let is_first = !labs.contains(&login.lab);
