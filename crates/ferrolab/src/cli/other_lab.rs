@@ -149,7 +149,7 @@ mod tests {
             ("opticspc", "PYRO:x@localhost:9100", false),
             ("opticspc", "PYRO:x@127.0.0.1:9100", false),
             ("opticspc", "PYRO:x@[::1]:9100", false),
-            ("opticspc", "PYRO:x@[::ffff:127.0.0.1]:9100", false),
+            ("opticspc", "PYRO:x@[::ffff:7f00:1]:9100", false),
             ("opticspc", "PYRO:x@0.0.0.0:9100", false),
             ("opticspc", "PYRO:x@./u:/run/x.sock", false),
             ("opticspc", "PYRONAME:x", false),
