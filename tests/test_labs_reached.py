@@ -351,3 +351,30 @@ def test_texts_of_another_labs_nameserver_move_no_cursor(hostile):
     for name in ("odd/x", "x"):
         refused = done(hostile, "call", name, "m")
         assert refused.returncode == 1 and "\x1b" not in refused.text and "\x07" not in refused.text
+
+
+def test_a_token_of_this_lab_is_not_sent_to_others(labs):
+    here, optics, _ = labs
+    heard = []
+
+    @Pyro5.api.expose
+    class Listener:
+        def answer(self):
+            return 42
+
+    class Daemon(Pyro5.api.Daemon):
+        def validateHandshake(self, conn, data):
+            heard.append(data)
+            return "hello"
+
+    with Daemon() as daemon:
+        uri = daemon.register(Listener())
+        threading.Thread(target=daemon.requestLoop, daemon=True).start()
+        for port in (here.ns_port, optics.ns_port):
+            with Pyro5.api.Proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as nameserver:
+                nameserver.register("lab.listener", uri)
+        with ferrolab.connect(f"localhost:{here.ns_port}", handshake="secret") as lab:
+            for name, expected in (("lab.listener", "secret"), ("optics/lab.listener", "hello")):
+                assert lab[name].answer() == 42
+                assert heard[-1] == expected
+        daemon.shutdown()

@@ -45,6 +45,7 @@ def _proxy(text, connection):
     uri = URI(text)
     if uri.location == connection.uri.location:
         uri.tls = connection.uri.tls
+        uri.is_elsewhere = connection.uri.is_elsewhere
     settings = connection.settings
     if settings.make_proxy is None:
         return uri

@@ -70,6 +70,7 @@ class ManyLabs:
             )
         # Its services are called as its names are read.
         found.tls = tls
+        found.is_elsewhere = True
         return found
 
     def own_name(self, name):
@@ -173,6 +174,7 @@ def _names_of(row, tls, settings):
     host = "[{}]".format(host) if ":" in host else host
     uri = URI("PYRO:{}@{}:{}".format(NAMESERVER, host, row["port"]))
     uri.tls = tls
+    uri.is_elsewhere = True
     return Names(uri, settings)
 
 

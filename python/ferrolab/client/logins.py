@@ -121,9 +121,10 @@ def given_way(uri, settings):
 
     A setting of the program comes before the directory's word, and that before the environment.
     """
+    handshake = NO_TOKEN if uri.is_elsewhere else settings.handshake
     if uri.tls is not None and not settings.has_tls_setting:
-        return uri.tls, settings.handshake
-    return settings.tls, settings.handshake
+        return uri.tls, handshake
+    return settings.tls, handshake
 
 
 def _latest_of_each_lab(found):

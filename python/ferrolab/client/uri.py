@@ -10,14 +10,17 @@ class URI:
     """An address. `str()` of it is Pyro5's text.
 
     `tls` is the TLS context for its server, where the directory that has told it knows one.
+    `is_elsewhere`: another lab has told it, which gets no token of this one.
     """
 
-    __slots__ = ("host", "object", "port", "protocol", "sockname", "tls")
+    __slots__ = ("host", "is_elsewhere", "object", "port", "protocol", "sockname", "tls")
 
     def __init__(self, text):
         self.tls = None
+        self.is_elsewhere = False
         if isinstance(text, URI):
             self.tls = text.tls
+            self.is_elsewhere = text.is_elsewhere
             text = str(text)
         match = _URI.match(text) if isinstance(text, str) else None
         if match is None or match.group(1) == "PYRO" and not match.group(3):
