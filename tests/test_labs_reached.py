@@ -373,7 +373,7 @@ def test_a_token_of_this_lab_is_not_sent_to_others(labs):
         for port in (here.ns_port, optics.ns_port):
             with Pyro5.api.Proxy(f"PYRO:Pyro.NameServer@localhost:{port}") as nameserver:
                 nameserver.register("lab.listener", uri)
-        with ferrolab.connect(f"localhost:{here.ns_port}", handshake="secret") as lab:
+        with ferrolab.connect(f"localhost:{here.ns_port}", handshake="secret", connect_timeout=NEVER) as lab:
             for name, expected in (("lab.listener", "secret"), ("optics/lab.listener", "hello")):
                 assert lab[name].answer() == 42
                 assert heard[-1] == expected

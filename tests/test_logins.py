@@ -125,7 +125,10 @@ def call_by_command(ada, uri):
 
 
 def call_by_python(ada, uri):
-    script = "import sys, ferrolab\nwith ferrolab.Proxy(sys.argv[1]) as made:\n    print(made.lock_info())\n"
+    script = (
+        f"import sys, ferrolab\nwith ferrolab.Proxy(sys.argv[1], connect_timeout={NEVER}) as made:\n"
+        "    print(made.lock_info())\n"
+    )
     path = {"PYTHONPATH": str(Path(ferrolab.__file__).parent.parent)}
     done = subprocess.run(
         [sys.executable, "-c", script, uri], env={**ada.environment(), **path}, capture_output=True, text=True, timeout=NEVER
