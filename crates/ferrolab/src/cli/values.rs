@@ -18,7 +18,7 @@ use super::target::ServiceTarget;
 use super::{Outcome, explain, find, paths, runtime, supervisor, table};
 use crate::host::feed::event::{self, Event, EventBody, Quality, Sample, SeriesRow};
 use crate::host::feed::reader::{FeedNews, FeedReader};
-use crate::labs::DEADLINE;
+use crate::labs::{ClockDifference, DEADLINE, LabValues};
 use crate::paths::Paths;
 use crate::supervise::control::{Listing, Request};
 
@@ -69,7 +69,9 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
                     false => None,
                 }
             };
-            let asking = ask_all(others, &paths, |lab| async move { lab.values().await });
+            let asking = ask_all(others, &paths, |lab| async move {
+                lab.values(&mut ClockDifference::default()).await
+            });
             let (here, others) = tokio::join!(here, asking);
             let (mut rows, mut listing, mut away) = (Vec::new(), Listing::default(), Vec::new());
             match here {
@@ -80,14 +82,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             }
             for SeenLab { lab, answer } in others {
                 match answer {
-                    Ok((series, reasons)) => {
+                    Ok(LabValues { series, away: reasons }) => {
                         let qualify = |row: SeriesRow| {
                             let service = lab.qualify(&row.service).into();
                             SeriesRow { service, ..row }
                         };
                         rows.extend(series.into_iter().map(qualify));
                         let reasons = reasons.into_iter();
-                        away.extend(reasons.map(|reason| format!("lab {}: {reason}", lab.name)));
+                        away.extend(reasons.map(|(daemon, reason)| {
+                            format!("lab {}: daemon {daemon}: {reason}", lab.name)
+                        }));
                     }
                     Err(reason) => away.push(format!("lab {} is away: {reason}", lab.name)),
                 }

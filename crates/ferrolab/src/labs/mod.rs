@@ -14,5 +14,7 @@ mod source;
 
 pub(crate) use object::{LAB_OBJECT, LabObject};
 pub(crate) use qualified::{merge, qualify};
-pub(crate) use reader::{DEADLINE, LabReader, ask_all, location, reason_of};
+pub(crate) use reader::{
+    ClockDifference, DEADLINE, LabReader, LabValues, ReaderMaking, ask_all, location, reason_of,
+};
 pub(crate) use source::LabSource;

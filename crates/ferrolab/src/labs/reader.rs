@@ -1,5 +1,6 @@
 //! Reader of other labs: all side by side, each with a deadline.
 
+use std::net::ToSocketAddrs;
 use std::time::{Duration, SystemTime};
 
 use lab_config::OtherLab;
@@ -7,7 +8,7 @@ use remote::{
     ClientLogin, ClientTls, ConnectError, Error, Location, NameServer, Proxy, Serializer, Uri,
     Value,
 };
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use super::data::to_json;
@@ -23,7 +24,7 @@ use crate::tls;
 /// Longest wait for another lab, from its name to its answer. One that takes longer is away.
 pub(crate) const DEADLINE: Duration = Duration::from_millis(1500);
 
-/// Seconds: a smaller difference of clocks is not seen.
+/// Seconds: a smaller difference of clocks, or change of it, is not seen.
 const MIN_CLOCK_DIFFERENCE: f64 = 2.0;
 
 /// The way to another lab: an address, and what is shown there.
@@ -32,6 +33,23 @@ pub(crate) struct LabReader {
     location: Location,
     tls: Option<ClientTls>,
     login: Option<ClientLogin>,
+}
+
+/// The making of a lab's reader, one at a time: the resolution of a name may take longer than a
+/// question has, and holds a thread meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct ReaderMaking(Option<JoinHandle<Result<LabReader, String>>>);
+
+/// Seconds that this host's clock is ahead of another lab's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClockDifference(f64);
+
+/// The latest values of another lab.
+#[derive(Debug)]
+pub(crate) struct LabValues {
+    pub(crate) series: Vec<SeriesRow>,
+    /// Daemons whose values are missing, with the reasons.
+    pub(crate) away: Vec<(String, String)>,
 }
 
 /// The address of another lab's nameserver.
@@ -83,15 +101,15 @@ impl LabReader {
             .map_err(|error| format!("its release shows its lab in another way: {error}"))
     }
 
-    /// The lab's latest values, and reasons why some are missing. Times are by this host's clock.
+    /// The lab's latest values. Times are by this host's clock.
     ///
     /// # Errors
     /// As [`listing`](Self::listing).
-    pub(crate) async fn values(&self) -> Result<(Vec<SeriesRow>, Vec<String>), String> {
+    pub(crate) async fn values(&self, clock: &mut ClockDifference) -> Result<LabValues, String> {
         let answer = self.ask("values").await?;
         let dict = answer.as_dict().ok_or("its values are no dict")?;
         let series = dict.get("series").and_then(Value::as_list).unwrap_or_default();
-        let ahead = clock_difference(dict.get("now").and_then(Value::as_f64));
+        let ahead = clock.follow(dict.get("now").and_then(Value::as_f64));
         let row = |value: &Value| {
             let mut row = SeriesRow::from_value(value)?;
             row.time += ahead;
@@ -100,9 +118,9 @@ impl LabReader {
         let series = series.iter().filter_map(row).collect();
         let away = dict.get("away").and_then(Value::as_dict).into_iter().flatten();
         let reason = |(daemon, reason): (&Value, &Value)| {
-            Some(sanitize::line(&format!("daemon {}: {}", daemon.as_str()?, reason.as_str()?)))
+            Some((sanitize::line(daemon.as_str()?), sanitize::line(reason.as_str()?)))
         };
-        Ok((series, away.filter_map(reason).collect()))
+        Ok(LabValues { series, away: away.filter_map(reason).collect() })
     }
 
     async fn ask(&self, method: &str) -> Result<Value, String> {
@@ -118,12 +136,43 @@ impl LabReader {
     }
 }
 
-/// Seconds that this host's clock is ahead of another's, which says `now`. Less than a way over the
-/// network may take counts as none, and the rest in whole seconds: values do not shake.
-fn clock_difference(now: Option<f64>) -> f64 {
-    let difference =
-        now.filter(|now| now.is_finite()).map_or(0.0, |now| unix_seconds(SystemTime::now()) - now);
-    if difference.abs() < MIN_CLOCK_DIFFERENCE { 0.0 } else { difference.round() }
+impl ReaderMaking {
+    /// The reader of a lab. Where this is not waited for, the next call goes on.
+    ///
+    /// # Errors
+    /// As [`LabReader::new`].
+    pub(crate) async fn reader(
+        &mut self,
+        lab: &OtherLab,
+        paths: &Paths,
+    ) -> Result<LabReader, String> {
+        let making = self.0.get_or_insert_with(|| {
+            let (lab, paths) = (lab.clone(), paths.clone());
+            spawn_blocking(move || {
+                // A connection resolves the name as well: none begins before that has an answer.
+                if let Location::Tcp { host, port } = location(&lab) {
+                    let _ = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+                }
+                LabReader::new(&lab, &paths)
+            })
+        });
+        let made = making.await;
+        self.0 = None;
+        made.unwrap_or_else(|error| Err(format!("it was not prepared: {error}")))
+    }
+}
+
+impl ClockDifference {
+    /// The difference to a clock that says `now`. Less than a way over the network may take does
+    /// not change it, and it has whole seconds: values do not shake.
+    fn follow(&mut self, now: Option<f64>) -> f64 {
+        let seen = now.filter(|now| now.is_finite());
+        let seen = seen.map_or(0.0, |now| unix_seconds(SystemTime::now()) - now);
+        if (seen - self.0).abs() >= MIN_CLOCK_DIFFERENCE {
+            self.0 = seen.round();
+        }
+        self.0
+    }
 }
 
 /// The reason why a lab cannot be read, which is made safe for a terminal here: the other lab can
@@ -192,5 +241,22 @@ where
 fn put<T>(answers: &mut [Result<T, String>], index: usize, answer: Result<T, String>) {
     if let Some(place) = answers.get_mut(index) {
         *place = answer;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_of_clocks_does_not_shake() {
+        let mut clock = ClockDifference::default();
+        let seen = [0.9, 1.5, -1.5, 7200.4, 7200.6, 7199.1, 7201.4, 0.3];
+        let followed =
+            seen.map(|ahead| clock.follow(Some(unix_seconds(SystemTime::now()) - ahead)));
+        let expected = [0.0, 0.0, 0.0, 7200.0, 7200.0, 7200.0, 7200.0, 0.0];
+        for (seen, expected) in followed.iter().zip(expected) {
+            assert!((seen - expected).abs() < 0.1, "{followed:?}");
+        }
     }
 }

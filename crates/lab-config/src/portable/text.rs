@@ -25,7 +25,8 @@ impl PortableText {
             let items: Vec<String> = items.iter().map(|item| yaml::quoted(item)).collect();
             format!("[{}]", items.join(", "))
         };
-        let mut text = self.body.clone();
+        // A map without keys is written as one line, which no other follows.
+        let mut text = if self.body == "{}\n" { String::new() } else { self.body.clone() };
         text.push_str("portable:\n");
         let mut line = |indent: &str, key: &str, value: &str| {
             text.push_str(&format!("{indent}{key}: {value}\n"));

@@ -13,6 +13,15 @@ impl Rules<'_> {
         if configuration.labs.is_empty() {
             return;
         }
+        if let (Some(web), None, Some(mark)) =
+            (&configuration.web, &configuration.access, self.sound(&["labs"]))
+            && !web.host.is_loopback()
+        {
+            let message = "without `access`, the page shows these labs to everybody who reaches it, \
+                           also what only your logins there may see";
+            let help = "write `access`, or `host: localhost` under `web`";
+            self.findings.warn(mark.key, "labs", message, help);
+        }
         let mut places = HashMap::new();
         for lab in &configuration.labs {
             let path = ["labs", lab.name.as_str()];

@@ -54,3 +54,17 @@ fn a_service_never_reads_as_one_of_another_lab() {
                 labs: {optics: {host: x}}\n";
     check(text, &["2:12 services.optics/laser: `optics/laser` reads as a name in the lab"]);
 }
+
+#[test]
+fn a_page_that_shows_other_labs_to_everybody_is_told() {
+    let labs = "labs: {optics: {host: x}}\n";
+    let told = "1:1 labs: without `access`, the page shows these labs to everybody";
+    for (rest, expected) in [
+        ("web: {host: public}", &[told][..]),
+        ("web: {host: localhost}", &[]),
+        ("web: {host: public}\naccess: {}", &[]),
+        ("", &[]),
+    ] {
+        check_warnings(&format!("{labs}{rest}\n"), expected);
+    }
+}

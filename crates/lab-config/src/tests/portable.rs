@@ -150,6 +150,10 @@ fn a_file_says_what_it_needs_and_the_next_export_says_it_anew() {
     let text = exported(LAB).with_section(&facts);
     assert_eq!(right(&text).portable, Some(facts), "{text}");
     assert!(!exported(&text).body.contains("portable"));
+    for empty in ["{}\n", "portable: {left_out: [a.b]}\n"] {
+        let text = exported(empty).with_section(&Portable::default());
+        assert_eq!(right(&text).portable, Some(Portable::default()), "{text}");
+    }
     let hostile = format!("{LAB}portable: {{packages: [{{needs: [\"a; rm -rf ~\"]}}]}}\n");
     check(&hostile, &["11:32 portable.packages[0].needs[0]: `a; rm -rf ~` is not a package"]);
 }

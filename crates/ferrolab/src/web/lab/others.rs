@@ -17,13 +17,14 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
 
 use super::changes::difference;
 use super::ring::Ring;
 use super::rows::{self, PROCESS_NAME, ServiceJson, unix_seconds};
 use super::series::SeriesTable;
 use crate::host::feed::event::SeriesRow;
-use crate::labs::{self, DEADLINE};
+use crate::labs::{self, ClockDifference, DEADLINE, LabValues, ReaderMaking};
 use crate::paths::Paths;
 use crate::supervise::control::{LabRow, Listing};
 
@@ -34,6 +35,10 @@ const PAUSE: Duration = Duration::from_millis(400);
 const FRESH: Duration = Duration::from_secs(2);
 /// Age of an answer that is forgotten, where nobody looks.
 const FORGOTTEN: Duration = Duration::from_secs(5);
+
+/// Services and series that are shown of a lab at most: the stream has room for a lab's changes.
+const MAX_SERVICES: usize = 2000;
+const MAX_SERIES: usize = 4000;
 
 /// The state of a lab that has not been asked yet.
 const ASKING: &str = "asking";
@@ -66,6 +71,8 @@ struct CopyState {
     row: LabJson,
     services: BTreeMap<String, ServiceJson>,
     series: SeriesTable,
+    /// It is in the configuration no longer: the stream hears no more of it.
+    is_gone: bool,
 }
 
 /// Another lab in the API's form.
@@ -84,7 +91,7 @@ struct LabJson {
 }
 
 /// The answer of a lab: its listing and its latest values.
-type LabAnswer = Result<(Listing, Vec<SeriesRow>), String>;
+type LabAnswer = Result<(Listing, LabValues), String>;
 
 impl OtherLabs {
     pub(super) fn new(paths: Paths) -> Self {
@@ -97,7 +104,9 @@ impl OtherLabs {
         readers.retain(|name, task| {
             let stays = rows.iter().any(|row| row.lab == task.copy.lab);
             if !stays {
-                let gone: Vec<String> = task.copy.lock().services.keys().cloned().collect();
+                let mut state = task.copy.lock();
+                state.is_gone = true;
+                let gone: Vec<String> = state.services.keys().cloned().collect();
                 let removed = json!({ "removed": { "labs": [name], "services": gone } });
                 ring.push("labs", removed.to_string());
             }
@@ -192,21 +201,45 @@ impl OtherLabs {
     }
 }
 
+/// Facts that all questions to a lab share.
+struct LabQuestions {
+    paths: Paths,
+    making: ReaderMaking,
+    clock: ClockDifference,
+    /// The fault of its entry that is in the log.
+    fault: Option<String>,
+}
+
+impl LabQuestions {
+    async fn ask(&mut self, lab: &OtherLab) -> LabAnswer {
+        let reader = match self.making.reader(lab, &self.paths).await {
+            Ok(reader) => reader,
+            Err(fault) => {
+                // It names files of this host, and browsers are of others.
+                if self.fault.as_ref() != Some(&fault) {
+                    warn!(lab = lab.name, fault, "the TLS files for a lab cannot be used");
+                }
+                self.fault = Some(fault);
+                return Err("its TLS files cannot be used: see the log of this host".to_owned());
+            }
+        };
+        self.fault = None;
+        tokio::try_join!(reader.listing(), reader.values(&mut self.clock))
+    }
+}
+
 /// Asks a lab again and again while somebody looks.
 async fn read(ring: Arc<Ring>, copy: Arc<LabCopy>, paths: Paths) {
+    let (making, clock) = (ReaderMaking::default(), ClockDifference::default());
+    let mut questions = LabQuestions { paths, making, clock, fault: None };
     loop {
         if !ring.has_readers() && timeout(PAUSE, copy.wanted.notified()).await.is_err() {
             copy.forget_old(&ring);
             continue;
         }
-        let one = std::slice::from_ref(&copy.lab);
-        let answers = labs::ask_all(one, &paths, |reader| async move {
-            let (listing, (series, _)) = tokio::try_join!(reader.listing(), reader.values())?;
-            Ok((listing, series))
-        });
-        if let Some(answer) = answers.await.pop() {
-            copy.take_up(&ring, answer);
-        }
+        let answer = timeout(DEADLINE, questions.ask(&copy.lab)).await;
+        let late = |_| Err(format!("no answer within {DEADLINE:?}"));
+        copy.take_up(&ring, answer.unwrap_or_else(late));
         sleep(PAUSE).await;
     }
 }
@@ -225,11 +258,12 @@ impl LabCopy {
     /// Waits for an answer that is fresh, or the end of its deadline.
     async fn ask(&self) {
         let mut asked = self.asked.subscribe();
-        if asked.borrow_and_update().is_some_and(|time| time.elapsed() < FRESH) {
+        let is_fresh = |time: &Option<Instant>| time.is_some_and(|time| time.elapsed() < FRESH);
+        if is_fresh(&asked.borrow()) {
             return;
         }
         self.wanted.notify_one();
-        let _ = timeout(PAUSE + DEADLINE + PAUSE, asked.changed()).await;
+        let _ = timeout(PAUSE + DEADLINE + PAUSE, asked.wait_for(is_fresh)).await;
     }
 
     /// Shows an answer. Without one the services stay, marked as away.
@@ -238,16 +272,23 @@ impl LabCopy {
         let before = state.services.clone();
         let mut row = LabJson { state: ANSWERS, error: None, ..state.row.clone() };
         match answer {
-            Ok((listing, series)) => {
+            Ok((mut listing, LabValues { series, away })) => {
                 row.page = page_of(&self.lab, &listing);
+                listing.services.truncate(MAX_SERVICES);
                 state.services = rows::services(&labs::qualify(&self.lab, listing));
                 state.services.values_mut().for_each(|service| service.belong_to(&self.lab.name));
                 let qualify = |mut row: SeriesRow| {
                     row.service = self.lab.qualify(&row.service).into();
                     row
                 };
-                let series: Vec<SeriesRow> = series.into_iter().map(qualify).collect();
-                state.show_series(&series);
+                let known = &state.services;
+                let series = series.into_iter().map(qualify);
+                let series = series.filter(|row| known.contains_key(&*row.service));
+                let series: Vec<SeriesRow> = series.take(MAX_SERIES).collect();
+                let qualify = |(daemon, reason): (String, String)| {
+                    (self.lab.qualify(&daemon), format!("its daemon cannot be read: {reason}"))
+                };
+                state.show_series(&series, &away.into_iter().map(qualify).collect());
             }
             Err(reason) => {
                 row.state = AWAY;
@@ -291,7 +332,7 @@ impl CopyState {
             error: None,
             page: None,
         };
-        CopyState { row, services: BTreeMap::new(), series: SeriesTable::default() }
+        CopyState { row, services: BTreeMap::new(), series: SeriesTable::default(), is_gone: false }
     }
 
     fn service_json(&self, row: &ServiceJson) -> Json {
@@ -300,19 +341,28 @@ impl CopyState {
         json
     }
 
-    /// Shows the latest values. Those of a daemon that does not answer are missing.
-    fn show_series(&mut self, series: &[SeriesRow]) {
+    /// Shows the latest values. Those of a daemon that cannot be read are missing, with the reason
+    /// from `away`.
+    fn show_series(&mut self, series: &[SeriesRow], away: &BTreeMap<String, String>) {
         let CopyState { services, series: table, .. } = self;
+        let now = unix_seconds(Timestamp::now());
         let has_rows: BTreeSet<&str> = series.iter().map(|row| &*row.service).collect();
         let (told, silent): (Vec<String>, Vec<String>) =
             services.keys().cloned().partition(|name| has_rows.contains(name.as_str()));
         table.reset(&told, series);
-        table.lose(&silent, unix_seconds(Timestamp::now()), "its daemon does not answer");
+        for name in silent {
+            let reason = services.get(&name).and_then(|service| away.get(service.daemon()));
+            let reason = reason.map_or("its daemon does not answer", String::as_str);
+            table.lose(&[name], now, reason);
+        }
         table.retain(|name| services.contains_key(name));
     }
 
     /// Puts what differs from before into the stream.
     fn tell(&mut self, ring: &Ring, before: &BTreeMap<String, ServiceJson>, row: LabJson) {
+        if self.is_gone {
+            return;
+        }
         let mut event = Map::new();
         let mut put = |key: &str, value: Json| event.insert(key.to_owned(), value);
         if row != self.row {

@@ -182,6 +182,10 @@ impl ServiceJson {
         &self.name
     }
 
+    pub(super) fn daemon(&self) -> &str {
+        &self.daemon
+    }
+
     /// Marks it as a service of another lab.
     pub(super) fn belong_to(&mut self, lab: &str) {
         self.lab = Some(lab.to_owned());
