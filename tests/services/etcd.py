@@ -115,6 +115,11 @@ class Etcd:
         """Whether a majority answers."""
         return self.ctl("get", "anything", "-w", "json", check=False) != ""
 
+    def is_whole(self):
+        """Whether each member answers, with what the others know."""
+        asked = [self.ctl("get", "anything", "-w", "json", check=False, endpoints=[one.url]) for one in self.members]
+        return all(asked)
+
     def keys(self, prefix=""):
         return self.ctl("get", "--prefix", "--keys-only", prefix or "/").split()
 

@@ -74,6 +74,8 @@ def test_leaders_that_are_killed_fail_no_lookup(cluster):
                 wait_for(lambda number=number: register(optics, f"stock.{number}"), 5, "registrations are back", ignoring=(PyroError,))
                 wait_for(lambda number=number: cryo.shows(f"stock.{number}"), 5, "the other has it")
                 cluster.start(leader)
+                # Without it the next leader's death may leave no majority.
+                wait_for(cluster.is_whole, NEVER, "the member is back")
         assert len(lookups.times) > rounds and not lookups.failures, lookups.failures[:3]
         wait_for(lambda: cryo.shows("optics.supply", "cryo.supply"), NEVER, "the names of both")
         wait_for(lambda: optics.listed() == cryo.listed(), NEVER, "both agree")

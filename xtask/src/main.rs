@@ -131,9 +131,11 @@ fn soak(workspace: &Workspace, options: &[String]) -> Outcome<()> {
 /// Many hosts without daemons, real nameservers and a real etcd.
 fn simulate(workspace: &Workspace, options: &[String]) -> Outcome<()> {
     let python = venv::ensure(workspace, &venv::TESTS)?;
-    process::run(workspace.cargo().args(["build", "--release", "--package", "ferrolab"]))?;
+    let packages = ["--package", "ferrolab", "--package", "load"];
+    process::run(workspace.cargo().args(["build", "--release"]).args(packages))?;
     let mut script = process::command(&python);
     script.current_dir(workspace.root()).arg("tests/simulate_hosts.py").args(options);
+    script.env("FERROLAB_LOAD", workspace.binary_of("release", "load")?);
     script.env("FERROLAB_BIN", workspace.binary_of("release", "ferrolab")?);
     process::run(script.env("FERROLAB_TEST_PYTHON", &python))
 }
