@@ -27,6 +27,7 @@ mod parameters;
 mod poll;
 mod registered_name;
 mod registrar;
+mod registration;
 mod report;
 mod settings;
 pub(crate) mod simulated_hosts;

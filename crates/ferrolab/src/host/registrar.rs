@@ -17,7 +17,6 @@ use remote::{
     ClientTls, ConnectError, Error, Exception, LeaseConflict, LeasedName, Location, NameServer,
     Takeover, Uri,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::host::address::address_for_nameserver;
 use crate::host::registered_name::{Name, RegisteredName};
+pub(crate) use crate::host::registration::{RegistrationState, Report, Standing, UnleasedNames};
 
 /// Time for one answer of a nameserver. With the pauses below, names are back within 5 s of a
 /// nameserver's return, also of one whose host had lost its power.
@@ -50,6 +50,8 @@ const EAGER_RETRY: Duration = Duration::from_millis(50);
 const EAGER_TIME: Duration = Duration::from_secs(3);
 /// and between two tries after that.
 const REGISTRATION_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Tries at a nameserver of a directory, once all have failed: more connections help nobody.
+const TRIES_AT_EACH: usize = 5;
 /// Time to find out which holders of our names are dead, per pass: the daemon's other names wait.
 const SEIZING: Duration = Duration::from_secs(1);
 /// Time to remove the names at the end: the daemon's stop waits for it.
@@ -92,47 +94,6 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Outcome of the registrations with each nameserver.
-pub(crate) type Report = BTreeMap<String, Standing>;
-
-/// Outcome of the registrations with one nameserver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) state: RegistrationState,
-    /// Where the nameserver knows no leases: what stays there if this process dies.
-    pub(crate) unleased: Option<UnleasedNames>,
-}
-
-/// Names that stay in a nameserver until somebody removes them. A daemon reports them to its
-/// supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct UnleasedNames {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// With their URIs.
-    pub(crate) names: BTreeMap<String, String>,
-}
-
-/// How it stands with one nameserver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RegistrationState {
-    /// Not answered yet.
-    Pending,
-    /// All names are there.
-    Registered,
-    /// It answers, and somebody else wants names of ours; for people to read.
-    Contested(String),
-    /// The last try failed.
-    Failed(String),
-}
-
-impl RegistrationState {
-    /// Whether the nameserver has answered for all names.
-    pub(crate) fn is_registered(&self) -> bool {
-        matches!(self, RegistrationState::Registered | RegistrationState::Contested(_))
-    }
-}
-
 /// The tags of services, by name.
 pub(crate) type ServiceTags = BTreeMap<String, Vec<String>>;
 
@@ -165,6 +126,7 @@ pub(crate) fn start(
         let registrar = Registrar {
             nameserver: target.nameserver(0),
             current: 0,
+            failures: 0,
             target,
             has_tls: false,
             names: names.into_iter().map(RegisteredName::new).collect(),
@@ -186,6 +148,8 @@ struct Registrar {
     nameserver: NameServer,
     /// The number of the nameserver among the target's.
     current: usize,
+    /// Renewals in a row that have failed.
+    failures: usize,
     /// Whether the client has its TLS settings.
     has_tls: bool,
     names: Vec<RegisteredName>,
@@ -235,9 +199,12 @@ impl Registrar {
             // Its certificate, or ours, may be another one now.
             self.has_tls = false;
         }
+        self.failures = if renewed.is_ok() { 0 } else { self.failures + 1 };
         renewed.map_err(|error| {
             let text = error.to_string();
-            if !self.target.replicas.is_empty() && is_away(&error) {
+            let (all, failures) = (self.target.replicas.len() + 1, self.failures);
+            let is_turn = failures <= all || failures.is_multiple_of(TRIES_AT_EACH);
+            if all > 1 && is_away(&error) && is_turn {
                 self.go_over(&text);
             }
             text
