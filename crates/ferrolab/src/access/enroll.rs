@@ -16,7 +16,7 @@
 //! - A code is used up under the lock of the users' file, before the answer is sent: a request that
 //!   is replayed finds no code. A stolen request certifies the key of the client that made it.
 //!
-//! `renew` gives a login another certificate ([`renewal`](super::renewal)).
+//! `renew` gives a login another certificate ([`renewal`]).
 //!
 //! The lab's id is a secret: a nameserver knows by it the lab's own daemons. Clients get a name
 //! that is made from it, and from which it cannot be found.
