@@ -195,6 +195,15 @@ impl WorkerSupervisor {
         self.parts.set_all(phase);
     }
 
+    /// The worker imports its services one after the other: after a pause, those that it has not
+    /// come to yet are down no longer.
+    fn await_imports(&self) {
+        let is_down = |service: &&Service| matches!(service.phase(), ServicePhase::Down(_));
+        for service in self.services.iter().filter(is_down) {
+            service.set_phase(ServicePhase::starting());
+        }
+    }
+
     /// Serves with one run, until its process has ended.
     async fn serve(&mut self, started: Started) -> RunEnd {
         let Started { run, child, messages, guard, mark } = started;
@@ -363,6 +372,7 @@ impl WorkerSupervisor {
                 info!(service = name, "ready");
                 warn_of(&name, &remarks);
                 attempts.succeeded(&name);
+                self.await_imports();
                 let broken = self.broken_early.remove(&name);
                 if let Some(service) = self.service(&name) {
                     service.loaded(Arc::clone(run), members, remarks, broken);
@@ -383,6 +393,7 @@ impl WorkerSupervisor {
             }
             Message::Failed { service: name, trouble } => {
                 attempts.failed(&name, Instant::now());
+                self.await_imports();
                 self.parts.owner_failed(&name, &trouble);
                 let Some(service) = self.service(&name) else { return };
                 let known =

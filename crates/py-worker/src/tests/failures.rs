@@ -70,6 +70,37 @@ async fn a_worker_that_others_kill_again_and_again_is_never_away_for_long() {
     bench.workers.stop().await;
 }
 
+/// Its neighbours serve again before it is imported.
+#[tokio::test]
+async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    let text = format!(
+        "import ferrolab, os, time\n\
+         while not os.path.exists({gate:?}): time.sleep(0.01)\n\
+         @ferrolab.expose\nclass X:\n def x(self): return 'there'\n"
+    );
+    std::fs::write(directory.path().join("waits.py"), text).unwrap();
+    std::fs::write(&gate, "").unwrap();
+    let mut spec = worker(vec![probe("a.probe"), ServiceSpec::new("b.waits", "waits", "X")]);
+    spec.python.path.push(directory.path().to_owned());
+    let bench = Bench::start(vec![spec]).await;
+    let client = bench.client();
+    std::fs::remove_file(&gate).unwrap();
+    // The second death in a row has a pause.
+    for _ in 0..2 {
+        client.call("a.probe", "kill_me", vec![11.into()]).await.unwrap_err();
+        client.call_when_up("a.probe", "bump").await;
+    }
+    assert_eq!(bench.workers.status("b.waits"), ServiceStatus::Starting);
+    let waiting = bench.client();
+    let call = Operation::Call(call("x", vec![]));
+    let answer = tokio::spawn(waiting.begin("b.waits", call, Flags::default()).wait());
+    std::fs::write(&gate, "").unwrap();
+    assert_eq!(answer.await.unwrap().and_then(value), Ok("there".into()));
+    bench.workers.stop().await;
+}
+
 #[tokio::test]
 async fn failures_are_told_and_retried() {
     let directory = tempfile::tempdir().unwrap();
