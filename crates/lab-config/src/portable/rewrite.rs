@@ -4,7 +4,7 @@
 
 use std::path::{Component, Path};
 
-use super::secrets::{is_secret_name, shortened, without_query};
+use super::secrets::{is_secret_name, shortened};
 use super::text::{PortableText, below};
 use super::yaml;
 use crate::address::Host;
@@ -84,16 +84,7 @@ impl<'r> Rewrite<'r> {
             }
             _ => {
                 self.note_setting(section, field, node);
-                let has_query = (section.key, field.key) == ("push", "url");
-                let node = self.shorten(node);
-                if !has_query {
-                    return node;
-                }
-                self.text(&node, |it, text| {
-                    let short = without_query(text)?;
-                    it.note_shortened();
-                    Some(short)
-                })
+                self.shorten(node)
             }
         }
     }

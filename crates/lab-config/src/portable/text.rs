@@ -29,7 +29,8 @@ impl PortableText {
         let mut text = if self.body == "{}\n" { String::new() } else { self.body.clone() };
         text.push_str("portable:\n");
         let mut line = |indent: &str, key: &str, value: &str| {
-            text.push_str(&format!("{indent}{key}: {value}\n"));
+            text.push_str(format!("{indent}{key}: {value}").trim_end());
+            text.push('\n');
         };
         let Portable { host, folder, release, left_out, shortened, packages } = portable;
         for (key, value) in [("host", host), ("folder", folder), ("release", release)] {
