@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use history::{Range, Sample, SeriesKey, Store, StoreError};
 use lab_config::{Push, Secret};
+use outbound::http_client::{Post, PostError, host_of};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 use wire::name_pattern::NamePattern;
@@ -22,7 +23,6 @@ use crate::history_process::recorder::Recorder;
 use crate::os;
 use cursors::{Cursor, Cursors};
 use lines::LineStart;
-use outbound::http_client::{Post, PostError, host_of};
 
 /// Time between two requests where the configuration gives none.
 const DEFAULT_PUSH_INTERVAL: Duration = Duration::from_secs(10);
@@ -53,8 +53,18 @@ struct PushTarget {
     is_new: bool,
     /// Lines that it refused since this process began.
     refused: u64,
+    /// Series of which a refused line is in the log, until it takes one again.
+    told: HashSet<SeriesKey>,
     /// The last refusal, and when it was.
     last_refusal: Option<(Instant, String)>,
+}
+
+/// A line that the target has refused.
+#[derive(Debug)]
+struct LeftOut {
+    key: SeriesKey,
+    line: String,
+    refusal: String,
 }
 
 /// Lines for one request, with the cursors after each.
@@ -117,6 +127,7 @@ impl PushTarget {
             compared: HashSet::new(),
             is_new,
             refused: 0,
+            told: HashSet::new(),
             last_refusal: None,
         }
     }
@@ -156,16 +167,36 @@ impl PushTarget {
         let found = tokio::task::block_in_place(|| self.find_cursors());
         found.map_err(unreadable)?;
         let before = self.cursors.clone();
-        let sent = self.send_from_cursors().await;
-        if let Some((_, refusal)) = self.last_refusal.take_if(|_| !self.cursors.has_taken) {
+        let mut left_out = Vec::new();
+        let sent = self.send_from_cursors(&mut left_out).await;
+        if let Ok(Some(refusal)) = sent {
             // It is about the address or the database, not about the values: they wait.
-            (self.cursors, self.refused) = (before, 0);
-            return Err(refuses_every_value(&refusal));
+            let has_taken = self.cursors.has_taken;
+            self.cursors = before;
+            if has_taken {
+                self.save().await;
+            }
+            return Err(format!("it refuses every value: {refusal}"));
         }
-        sent
+        self.refused += left_out.len() as u64;
+        for LeftOut { key, line, refusal } in left_out {
+            // The others of the series are in `status`, by their number.
+            if self.told.insert(key.clone()) {
+                let (database, line) = (&self.host, line.trim_end());
+                warn!(database, line, refusal, "a database refuses a value, which is left out");
+            }
+            let refusal = format!("{refusal} ({}.{})", key.service, key.member);
+            self.last_refusal = Some((Instant::now(), refusal));
+        }
+        sent.map(drop)
     }
 
-    async fn send_from_cursors(&mut self) -> Result<(), String> {
+    /// Sends what the series have after their cursors. A refused line is `left_out`; the refusal
+    /// where the target has taken none of all.
+    async fn send_from_cursors(
+        &mut self,
+        left_out: &mut Vec<LeftOut>,
+    ) -> Result<Option<String>, String> {
         let (mut size, mut has_taken_now) = (MAX_LINES, false);
         let mut refused: HashMap<SeriesKey, usize> = HashMap::new();
         loop {
@@ -173,18 +204,20 @@ impl PushTarget {
             for (key, cursor) in &request.skipped {
                 self.cursors.set(key, *cursor);
             }
-            let refuses_all = !has_taken_now && refused.values().sum::<usize>() >= MAX_REFUSED;
             let Some((line, key, _)) = request.lines.first() else {
                 if !request.skipped.is_empty() {
                     self.save().await;
                 }
-                let refusal = self.last_refusal.as_ref().filter(|_| refuses_all);
-                return refusal.map_or(Ok(()), |(_, refusal)| Err(refuses_every_value(refusal)));
+                let last = left_out.last().filter(|_| !self.cursors.has_taken);
+                return Ok(last.map(|last| last.refusal.clone()));
             };
             match self.post(&request).await {
                 Ok(()) => {
                     has_taken_now = true;
                     self.cursors.has_taken = true;
+                    for (_, key, _) in &request.lines {
+                        self.told.remove(key);
+                    }
                     self.pass(&request).await;
                     size = (2 * size).min(MAX_LINES);
                 }
@@ -195,23 +228,13 @@ impl PushTarget {
                         continue;
                     }
                     let refusal = format!("{status}{text}");
-                    let before = refused.entry(key.clone()).or_default();
+                    let count = refused.entry(key.clone()).or_default();
                     // The series with the fewest refusals come first: a line of each was tried.
-                    if refuses_all && *before > 0 {
-                        return Err(refuses_every_value(&refusal));
+                    if !has_taken_now && *count > 0 && left_out.len() >= MAX_REFUSED {
+                        return Ok(Some(refusal));
                     }
-                    *before += 1;
-                    self.refused += 1;
-                    // The others of the series are in `status`, by their number.
-                    if self.cursors.has_taken && *before == 1 {
-                        let line = line.trim_end();
-                        warn!(
-                            database = self.host,
-                            line, refusal, "a database refuses a value, which is left out"
-                        );
-                    }
-                    let refusal = format!("{refusal} ({}.{})", key.service, key.member);
-                    self.last_refusal = Some((Instant::now(), refusal));
+                    *count += 1;
+                    left_out.push(LeftOut { key: key.clone(), line: line.clone(), refusal });
                     self.pass(&request).await;
                 }
                 Err(error) => return Err(error.to_string()),
@@ -366,10 +389,6 @@ impl PushTarget {
 /// Whether an answer is about the lines, so that others may be taken.
 fn is_about_lines(status: u16) -> bool {
     matches!(status, 400 | 413 | 422)
-}
-
-fn refuses_every_value(refusal: &str) -> String {
-    format!("it refuses every value: {refusal}")
 }
 
 fn unreadable(error: StoreError) -> String {
