@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::host::alarms::AlarmRow;
 use crate::host::drivers::DriverRow;
-use crate::host::registrar::UnleasedNames;
+use crate::host::registration::UnleasedNames;
 
 /// Bytes of a name in a report after which it is cut.
 const MAX_NAME_BYTES: usize = 80;

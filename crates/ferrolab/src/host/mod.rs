@@ -79,7 +79,7 @@ pub(crate) use locks::LOCK_BROKEN;
 pub(crate) use messages::{DaemonMessage, DaemonOrder};
 pub(crate) use native::all as native_services;
 pub(crate) use packages::{DriverPackages, driver_packages};
-pub(crate) use registrar::UnleasedNames;
+pub(crate) use registration::UnleasedNames;
 pub(crate) use report::local_address;
 pub(crate) use worker_specs::{services_beside, services_to_restart};
 

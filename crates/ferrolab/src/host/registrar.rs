@@ -25,7 +25,9 @@ use tracing::{info, warn};
 
 use crate::host::address::address_for_nameserver;
 use crate::host::registered_name::{Name, RegisteredName};
-pub(crate) use crate::host::registration::{RegistrationState, Report, Standing, UnleasedNames};
+use crate::host::registration::{
+    RegistrationOutcome, RegistrationReport, RegistrationState, UnleasedNames,
+};
 
 /// Time for one answer of a nameserver. With the pauses below, names are back within 5 s of a
 /// nameserver's return, also of one whose host had lost its power.
@@ -50,7 +52,8 @@ const EAGER_RETRY: Duration = Duration::from_millis(50);
 const EAGER_TIME: Duration = Duration::from_secs(3);
 /// and between two tries after that.
 const REGISTRATION_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Tries at a nameserver of a directory, once all have failed: more connections help nobody.
+/// Renewals that a nameserver without its registry refuses before the next one is asked again, once
+/// all have said so. A new connection a second would use up the ports of a host with many daemons.
 const TRIES_AT_EACH: usize = 5;
 /// Time to find out which holders of our names are dead, per pass: the daemon's other names wait.
 const SEIZING: Duration = Duration::from_secs(1);
@@ -116,17 +119,18 @@ pub(crate) fn start(
     reclaim: bool,
     tasks: &TaskTracker,
     stop: &CancellationToken,
-) -> watch::Receiver<Report> {
-    let pending = || Standing { state: RegistrationState::Pending, unleased: None };
-    let (report, receiver) =
-        watch::channel::<Report>(names.keys().map(|name| (name.clone(), pending())).collect());
+) -> watch::Receiver<RegistrationReport> {
+    let pending = || RegistrationOutcome { state: RegistrationState::Pending, unleased: None };
+    let (report, receiver) = watch::channel::<RegistrationReport>(
+        names.keys().map(|name| (name.clone(), pending())).collect(),
+    );
     for (target, names) in names.into_values() {
         let mut parts = parts.clone();
         parts.mark_changed();
         let registrar = Registrar {
             nameserver: target.nameserver(0),
             current: 0,
-            failures: 0,
+            refusals: 0,
             target,
             has_tls: false,
             names: names.into_iter().map(RegisteredName::new).collect(),
@@ -148,8 +152,8 @@ struct Registrar {
     nameserver: NameServer,
     /// The number of the nameserver among the target's.
     current: usize,
-    /// Renewals in a row that have failed.
-    failures: usize,
+    /// Renewals in a row that nameservers have refused because they do not reach their registry.
+    refusals: usize,
     /// Whether the client has its TLS settings.
     has_tls: bool,
     names: Vec<RegisteredName>,
@@ -160,7 +164,7 @@ struct Registrar {
     /// Names of parts that are there no longer, to be removed.
     gone: Vec<RegisteredName>,
     reclaim: bool,
-    report: watch::Sender<Report>,
+    report: watch::Sender<RegistrationReport>,
 }
 
 impl Registrar {
@@ -199,12 +203,12 @@ impl Registrar {
             // Its certificate, or ours, may be another one now.
             self.has_tls = false;
         }
-        self.failures = if renewed.is_ok() { 0 } else { self.failures + 1 };
+        let is_refusal = matches!(&renewed, Err(error @ Error::Remote(_)) if is_away(error));
+        self.refusals = if is_refusal { self.refusals + 1 } else { 0 };
         renewed.map_err(|error| {
             let text = error.to_string();
-            let (all, failures) = (self.target.replicas.len() + 1, self.failures);
-            let is_turn = failures <= all || failures.is_multiple_of(TRIES_AT_EACH);
-            if all > 1 && is_away(&error) && is_turn {
+            let all = self.target.replicas.len() + 1;
+            if all > 1 && is_away(&error) && is_next_due(self.refusals, all) {
                 self.go_over(&text);
             }
             text
@@ -423,6 +427,11 @@ fn is_away(error: &Error) -> bool {
     }
 }
 
+/// Whether the next of `all` nameservers is to be asked, after so many refusals in a row.
+fn is_next_due(refusals: usize, all: usize) -> bool {
+    refusals <= all || refusals.is_multiple_of(TRIES_AT_EACH)
+}
+
 /// Removes a name if it still points to this process.
 async fn remove_name(nameserver: &mut NameServer, name: &RegisteredName) -> Result<bool, Error> {
     let Name { name: title, uri, .. } = name.name();
@@ -463,4 +472,17 @@ async fn renew_or_seize(
         conflicts.extend(nameserver.renew_leases(&seized, LEASE, everywhere).await?);
     }
     Ok(conflicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_kept_where_no_nameserver_reaches_the_registry() {
+        // One that cannot be connected is no refusal: the next one is asked at once.
+        let asked = |all| Vec::from_iter((0..12).filter(|refusals| is_next_due(*refusals, all)));
+        assert_eq!(asked(2), [0, 1, 2, 5, 10]);
+        assert_eq!(asked(3), [0, 1, 2, 3, 5, 10]);
+    }
 }

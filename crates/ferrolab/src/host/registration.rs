@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Outcome of the registrations with each nameserver.
-pub(crate) type Report = BTreeMap<String, Standing>;
+pub(crate) type RegistrationReport = BTreeMap<String, RegistrationOutcome>;
 
 /// Outcome of the registrations with one nameserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct RegistrationOutcome {
     pub(crate) state: RegistrationState,
     /// Where the nameserver knows no leases: what stays there if this process dies.
     pub(crate) unleased: Option<UnleasedNames>,
@@ -25,7 +25,7 @@ pub(crate) struct UnleasedNames {
     pub(crate) names: BTreeMap<String, String>,
 }
 
-/// How it stands with one nameserver.
+/// State of the registrations with one nameserver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RegistrationState {
     /// Not answered yet.

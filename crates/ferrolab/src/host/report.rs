@@ -31,7 +31,7 @@ use crate::host::feed::{self, Feed};
 use crate::host::health::Unwell;
 use crate::host::messages::Answered;
 use crate::host::poll::Polls;
-use crate::host::registrar::{RegistrationState, Report};
+use crate::host::registration::{RegistrationReport, RegistrationState};
 use crate::log::call_log::CallLogFile;
 use crate::tls::CertificateStanding;
 
@@ -151,7 +151,7 @@ impl Reporter {
         &self,
         lifeline: &Lifeline,
         workers: &WorkerSet,
-        mut registrations: watch::Receiver<Report>,
+        mut registrations: watch::Receiver<RegistrationReport>,
         mut drivers: watch::Receiver<BTreeMap<String, DriverRow>>,
         mut answers: watch::Receiver<Answered>,
     ) {
@@ -206,7 +206,7 @@ impl Reporter {
     fn report(
         &self,
         workers: &WorkerSet,
-        registrations: &Report,
+        registrations: &RegistrationReport,
         drivers: &BTreeMap<String, DriverRow>,
         answered: &Answered,
         calls: &[CallRow],
@@ -243,7 +243,7 @@ impl Reporter {
             })
             .collect();
         let unregistered =
-            registrations.iter().filter_map(|(nameserver, standing)| match &standing.state {
+            registrations.iter().filter_map(|(nameserver, outcome)| match &outcome.state {
                 RegistrationState::Registered => None,
                 RegistrationState::Contested(text) => Some(text.clone()),
                 RegistrationState::Pending => {

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::location_of;
 use super::registered_name::Name;
 use super::registrar::{self, ServiceTags, Target};
+use super::registration::RegistrationReport;
 
 /// Between two looks at what is registered.
 const SIMULATED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
@@ -77,7 +78,7 @@ pub(crate) async fn run(assignment: SimulatedHosts, lifeline: &Lifeline) -> Resu
     let mut told = None;
     let stopping = lifeline.stopping();
     loop {
-        let is_registered = |report: &&watch::Receiver<registrar::Report>| {
+        let is_registered = |report: &&watch::Receiver<RegistrationReport>| {
             report.borrow().values().all(|standing| standing.state.is_registered())
         };
         let registered = reports.iter().filter(is_registered).count();
