@@ -86,9 +86,7 @@ def misses_nothing(page):
     def whole():
         stored, shown = recorded(page), plotted(page)
         known = {t: value for t, value in stored.items() if value is not None}
-        # A time of the stream and that of the history may differ by a microsecond.
-        has = lambda t, value: value in (shown.get(t - 1), shown.get(t), shown.get(t + 1))
-        return max(shown) > before and known and all(has(t, value) for t, value in known.items())
+        return max(shown) > before and known and all(shown.get(t) == value for t, value in known.items())
 
     wait_for(whole, NEVER, "the plot has all that the history has", (KeyError, TypeError))
 

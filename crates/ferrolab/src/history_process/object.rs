@@ -106,7 +106,7 @@ impl HistoryObject {
         let column =
             |value: fn(&CurvePoint) -> Value| Value::List(rows.iter().map(value).collect());
         let number = |number: Option<f64>| number.map_or(Value::None, Value::Float);
-        let mut dict = Dict::with_capacity(7);
+        let mut dict = Dict::with_capacity(8);
         dict.insert("unit", row.unit);
         dict.insert("t", column(|row| Value::Float(seconds(row.time))));
         dict.insert("min", Value::List(rows.iter().map(|row| number(row.minimum)).collect()));
@@ -114,6 +114,7 @@ impl HistoryObject {
         dict.insert("mean", Value::List(rows.iter().map(|row| number(row.mean)).collect()));
         dict.insert("last", column(|row| reading_value(&row.last)));
         dict.insert("quality", column(|row| Value::from(row.quality.word())));
+        dict.insert("newest", row.last.map_or(Value::None, |time| Value::Float(seconds(time))));
         Ok(Value::Dict(dict))
     }
 

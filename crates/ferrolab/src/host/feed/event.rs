@@ -13,7 +13,7 @@
 //! ignores kinds and keys that it does not know.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use remote::{Dict, Value};
 
@@ -291,11 +291,13 @@ impl SeriesRow {
     }
 }
 
-/// A time as events have it.
+/// A time as events have it: whole microseconds, which are all that the history keeps. A sample has
+/// one time in both, so that nobody takes it for two.
 pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
+    let seconds = |duration: Duration| duration.as_micros() as f64 / 1e6;
     match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs_f64(),
-        Err(before) => -before.duration().as_secs_f64(),
+        Ok(since) => seconds(since),
+        Err(before) => -seconds(before.duration()),
     }
 }
 

@@ -11,6 +11,11 @@ const POINTS = 1000;
 /** A plot that follows the present is drawn this often. */
 const DRAW_MILLISECONDS = 250;
 const HEIGHT = 260;
+/** Reads of the history after an outage, at most, until it has the samples of the outage. */
+const MAX_HISTORY_READS = 15;
+/** Pauses between two reads of the history: the first one, and the longest. */
+const READ_PAUSE_MILLISECONDS = 2000;
+const MAX_READ_PAUSE_MILLISECONDS = 30_000;
 
 /** Labels of the time axis, from years to seconds, with 24 hours a day (uPlot's default has 12). */
 const TIME_LABELS = [
@@ -22,15 +27,14 @@ const TIME_LABELS = [
   [0.001, ":{ss}.{fff}", "\n{DD}.{MM}.{YYYY} {HH}:{mm}", null, "\n{DD}.{MM}. {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
 ];
 
-/** Reads of the history after an outage, at most, until it has the samples of the outage. */
-const MAX_TRIES = 150;
 const isNumber = (value) => typeof value === "number" || typeof value === "boolean";
 
 /** One series of a plot: columns of times (Unix seconds) and values; `null` is a gap. */
 class Line {
   constructor(series) {
-    // `resumed`: time of the newest sample when the connection was back.
-    Object.assign(this, { series, t: [], mean: [], min: [], max: [], resumed: -Infinity, isWhole: true });
+    // `resumed`: time of the newest good sample when the connection was back; `hasResumed`: whether
+    // the history has that one, and with it all of the outage.
+    Object.assign(this, { series, t: [], mean: [], min: [], max: [], resumed: -Infinity, hasResumed: true });
   }
 
   add(t, mean, min = mean, max = mean) {
@@ -60,10 +64,16 @@ class Line {
     Object.assign(this, { t: [], mean: [], min: [], max: [], stored: past !== null });
     past?.t.forEach((t, at) => this.add(t, past.mean[at], past.min[at], past.max[at]));
     const last = this.t[this.t.length - 1] ?? -Infinity;
-    this.isWhole = !past || last >= this.resumed;
+    this.hasResumed = (past?.newest ?? Infinity) >= this.resumed;
     for (const sample of this.series.recent) {
       if (sample.t > last && sample.t >= start && sample.t <= end) this.addSample(sample);
     }
+  }
+
+  /** The connection is back after an outage. */
+  resume() {
+    const good = this.series.recent.filter(({ value, quality }) => value !== null && (quality ?? "good") === "good");
+    this.resumed = good[good.length - 1]?.t ?? -Infinity;
   }
 
   /** Takes up what has come since the last look; a hidden tab is told of many samples at once. */
@@ -140,7 +150,8 @@ export function TimePlot({ series, title }) {
     let plot = null;
     let ended = false;
     let again = 0;
-    let tries = 0;
+    let reads = 0;
+    let pause = READ_PAUSE_MILLISECONDS;
     const lines = series.map((one) => new Line(one));
     const members = new Set(series.map((one) => one.service)).size > 1;
     for (const line of lines) {
@@ -157,24 +168,26 @@ export function TimePlot({ series, title }) {
       plot.setScale("x", { min: start, max: end });
     };
     const load = () => Promise.all(lines.map((line) => line.load(...ends()))).then(() => {
+      if (ended) return;
       setError(null);
       setStored(lines.every((line) => line.stored));
       draw();
-      // On a busy host the history learns of samples later than the page: the outage has a hole yet.
-      if (ended || range.start || lines.every((line) => line.isWhole) || tries++ >= MAX_TRIES) return;
+      // On a busy host the history learns of samples later than the page: the plot still has a hole.
+      if (lines.every((line) => line.hasResumed) || ++reads >= MAX_HISTORY_READS) return;
       clearTimeout(again);
-      again = setTimeout(load, 2000);
+      again = setTimeout(load, pause);
+      pause = Math.min(2 * pause, MAX_READ_PAUSE_MILLISECONDS);
     }, (failure) => {
       if (ended) return;
       setError(failure);
       // After a restart of the host the history comes later than the page.
       clearTimeout(again);
-      again = setTimeout(load, 2000);
+      again = setTimeout(load, READ_PAUSE_MILLISECONDS);
     });
     load();
     const undo = [live.listen("resumed", () => {
-      tries = 0;
-      for (const line of lines) line.resumed = line.series.t ?? -Infinity;
+      [reads, pause] = [0, READ_PAUSE_MILLISECONDS];
+      for (const line of lines) line.resume();
       load();
     })];
     for (const line of lines) {

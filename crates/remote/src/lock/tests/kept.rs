@@ -86,7 +86,7 @@ fn a_restored_lock_is_restored_again_and_no_epoch_comes_twice() {
         tell(&mut third, "B asks token=x; B unlocks"),
         "B has it again #100; B unlocked #100; true"
     );
-    // A file that tells of epochs of this process or later ones is none of this daemon's.
+    // A row whose epoch is not below those of this process is refused: another daemon wrote it.
     let mut late = Lock::new(1, true);
     let kept = story.lock.kept().unwrap();
     assert!(!late.restore(story.now, kept, std::time::Duration::from_secs(1), &mut Vec::new()));
