@@ -5,12 +5,15 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import time
 
 import ferrolab
 import ferrolab.client.labs as manylabs
 import pytest
+from ferrolab.client.nameserver import Names
 from ferrolab.client.settings import Settings
+from ferrolab.client.uri import URI
 from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for, within
 
 CONFIGURATION = """\
@@ -382,6 +385,21 @@ def test_the_client_takes_no_instrument_of_this_host_for_another_labs(monkeypatc
     else:
         with pytest.raises(ferrolab.NamingError, match="lab optics: lab.laser is reachable on its own host only"):
             labs.look_up("optics/lab.laser")
+
+
+def test_a_lab_on_localhost_of_another_host_is_not_looked_for_on_this_one():
+    class Remote(Names):
+        def _listing(self, uri):
+            hosts = {"cold": "localhost", "hot": "opticspc"}
+            return {"labs": [{"name": name, "host": host, "port": 9190} for name, host in hosts.items()]}
+
+    for host, is_here in (("198.51.100.7", False), ("localhost", True), (socket.gethostname(), True)):
+        rows = {row["name"]: row for row in Remote(URI(f"PYRO:Pyro.NameServer@{host}:9090"), Settings()).lab_rows()}
+        assert ("told_by" not in rows["cold"]) == is_here and "told_by" not in rows["hot"]
+        labs = manylabs.ManyLabs(Remote(URI(f"PYRO:Pyro.NameServer@{host}:9090"), Settings()), Settings())
+        if not is_here:
+            with pytest.raises(ferrolab.NamingError, match="lab cold: it is named for 198.51.100.7 only, as localhost:9190"):
+                labs.look_up("cold/lab.laser")
 
 
 @pytest.mark.parametrize("error", [ConnectionError, ferrolab.RemoteError, ferrolab.CommunicationError])

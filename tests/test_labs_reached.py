@@ -375,6 +375,17 @@ def test_a_token_of_this_lab_is_not_sent_to_others(labs):
                 nameserver.register("lab.listener", uri)
         with ferrolab.connect(f"localhost:{here.ns_port}", handshake="secret", connect_timeout=NEVER) as lab:
             for name, expected in (("lab.listener", "secret"), ("optics/lab.listener", "hello")):
+                heard.clear()
                 assert lab[name].answer() == 42
-                assert heard[-1] == expected
+                # The daemon has no feed, and no `abort`.
+                with contextlib.suppress(ferrolab.PyroError, ValueError):
+                    ferrolab.abort(lab[name])
+                with contextlib.suppress(ferrolab.PyroError), lab.watch(name, "x") as watch:
+                    next(iter(watch))
+                with contextlib.suppress(ferrolab.PyroError):
+                    lab.history(name, "x", at=f"localhost:{uri.port}")
+                assert len(heard) > 3 and set(heard) == {expected}
+                proxy = lab[name]
+                proxy._pyroHandshake = "for this proxy"
+                assert proxy.answer() == 42 and heard[-1] == "for this proxy"
         daemon.shutdown()

@@ -191,9 +191,9 @@ def test_whose_bytes_marshal_may_read():
     checked, unchecked = ssl.create_default_context(), ssl.create_default_context()
     unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
     own, elsewhere = URI("PYRO:lab.supply@host:1"), URI("PYRO:lab.supply@host:1")
-    elsewhere.tls = checked
+    elsewhere.tls, elsewhere.is_elsewhere = checked, True
     for uri, tls, is_trusted in [
         (own, checked, True), (own, unchecked, False), (own, None, False),
-        (elsewhere, checked, False), (elsewhere, None, False),
+        (elsewhere, checked, False), (elsewhere, ssl.create_default_context(), False), (elsewhere, None, False),
     ]:
         assert transport.is_trusted(uri, tls) == is_trusted

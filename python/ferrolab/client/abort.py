@@ -43,9 +43,7 @@ def offer_abort(kind, abort_of):
 
 def daemon_of(uri):
     """The URI of the daemon that serves an object: it lets clients in for this when it is full."""
-    daemon = URI("PYRO:{}@{}".format(DAEMON, uri.location))
-    daemon.tls = uri.tls
-    return daemon
+    return uri.beside(DAEMON)
 
 
 def request(uri, reason, user):

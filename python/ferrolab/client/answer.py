@@ -42,15 +42,13 @@ def read_value(answer, connection):
 
 def _proxy(text, connection):
     """The proxy for a URI from the server; only its own objects get the handshake's data."""
-    uri = URI(text)
+    uri, settings = URI(text), connection.settings
     if uri.location == connection.uri.location:
-        uri.tls = connection.uri.tls
-        uri.is_elsewhere = connection.uri.is_elsewhere
-    settings = connection.settings
+        uri = connection.uri.beside(uri.object)
+    else:
+        settings = settings.replaced(handshake="hello", safe=())
     if settings.make_proxy is None:
         return uri
-    if uri.location != connection.uri.location:
-        settings = settings.replaced(handshake="hello", safe=())
     return settings.make_proxy(uri, settings)
 
 

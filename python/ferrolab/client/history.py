@@ -119,12 +119,15 @@ def place(directory, at):
 
 def place_of(labs, service, at):
     """The URI of the history of a service: that of another lab is on its own host."""
-    if at is None and labs.is_elsewhere(service):
+    is_elsewhere = labs.is_elsewhere(service)
+    if at is None and is_elsewhere:
         raise NamingError(
             "the history of {} is on the host of its lab: say where, at='HOST:PORT', with the port "
             "of `history` in the configuration there".format(service)
         )
-    return place(labs, at)
+    uri = place(labs, at)
+    uri.is_elsewhere = is_elsewhere
+    return uri
 
 
 def read(uri, settings, query):

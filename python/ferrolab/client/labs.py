@@ -4,9 +4,7 @@ The lab says which there are (`labs` in its configuration). Each is asked at its
 only when a name of it is looked up: one that is away troubles nobody else.
 """
 
-import ipaddress
 import queue
-import socket
 import ssl
 import threading
 from time import monotonic
@@ -14,7 +12,7 @@ from time import monotonic
 from . import logins
 from .errors import CommunicationError, DaemonError, NamingError, RemoteError
 from .nameserver import NAMESERVER, Names
-from .uri import URI
+from .uri import URI, is_own_address, leads_to_oneself
 
 # The mark between the name of a lab and a name in it.
 MARK = "/"
@@ -59,6 +57,7 @@ class ManyLabs:
         if lab is None:
             return self._directory.look_up(name)
         try:
+            _check_host(lab)
             tls = self._tls_of(lab)
             found = URI(_names_of(lab, tls, self._settings).look_up(own))
         except NamingError as error:
@@ -133,6 +132,7 @@ class ManyLabs:
 
     def _ask(self, row, settings, answers):
         try:
+            _check_host(row)
             found = _names_of(row, self._tls_of(row), settings).names()
         except Exception as error:  # whatever it is, this lab is away and the others are not
             answers.put((row, {}, str(error) or type(error).__name__))
@@ -178,37 +178,21 @@ def _names_of(row, tls, settings):
     return Names(uri, settings)
 
 
+def _check_host(row):
+    """Refuses a lab that the host which names it calls by an address of its own."""
+    if row.get("told_by"):
+        raise NamingError(
+            "it is named for {} only, as {}:{}".format(row["told_by"], row["host"], row["port"])
+        )
+
+
 def _is_reachable(row, uri):
     """Whether an address that another lab has told leads there from here."""
     if uri.protocol != "PYRO":
         return False
-    if uri.sockname is None and not _leads_to_oneself(uri.host):
+    if uri.sockname is None and not leads_to_oneself(uri.host):
         return True
-    return _leads_to_oneself(row["host"]) or _is_own_address(row["host"])
-
-
-def _leads_to_oneself(host):
-    """Whether each host reaches itself by this name or address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_unspecified
-
-
-def _is_own_address(host):
-    """Whether a host is an address of this host: no other can be bound. A name does not count."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as own:
-            own.bind((host, 0))
-    except (OSError, ValueError):
-        return False
-    return True
+    return leads_to_oneself(row["host"]) or is_own_address(row["host"])
 
 
 def _is_lab(row):

@@ -121,7 +121,8 @@ def given_way(uri, settings):
 
     A setting of the program comes before the directory's word, and that before the environment.
     """
-    handshake = NO_TOKEN if uri.is_elsewhere else settings.handshake
+    is_withheld = uri.is_elsewhere and settings.is_lab_handshake
+    handshake = NO_TOKEN if is_withheld else settings.handshake
     if uri.tls is not None and not settings.has_tls_setting:
         return uri.tls, handshake
     return settings.tls, handshake

@@ -5,7 +5,7 @@ import socket
 
 from .errors import NOT_STARTED, CommunicationError, NamingError
 from .remote import RemoteObject
-from .uri import URI, split_addresses
+from .uri import URI, is_this_host, leads_to_oneself, split_addresses
 
 NAMESERVER = "Pyro.NameServer"
 # The object that shows a lab of Ferrolab, at the port of its nameserver.
@@ -161,14 +161,22 @@ class Names:
             return answer
 
     def lab_rows(self):
-        """The other labs that the nameserver's lab names; none that a stock nameserver does."""
-        listing = self._ask(self._listing)
+        """The other labs that the nameserver's lab names; none that a stock nameserver does.
+
+        A lab on `localhost` of another host is not that of this host: `told_by` is the other one.
+        """
+        uri, listing = self._ask(lambda uri: (uri, self._listing(uri)))
         rows = listing.get("labs") if isinstance(listing, dict) else None
-        return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+        own = [row for row in rows if isinstance(row.get("host"), str) and leads_to_oneself(row["host"])]
+        if own and uri.sockname is None and not is_this_host(uri.host):
+            for row in own:
+                row["told_by"] = uri.host
+        return rows
 
     def _listing(self, uri):
         """The services, other labs and more that the nameserver at this URI shows of its lab."""
-        remote = RemoteObject(URI("PYRO:{}@{}".format(LAB, uri.location)), self._settings)
+        remote = RemoteObject(uri.beside(LAB), self._settings)
         try:
             return remote.call("listing", (), None, 0, self._settings.connect_timeout)
         finally:

@@ -197,7 +197,7 @@ class Proxy:
 
     @_pyroHandshake.setter
     def _pyroHandshake(self, data):
-        self._pyro_change(handshake=data)
+        self._pyro_change(handshake=data, is_lab_handshake=False)
 
     @property
     def _pyroMethods(self):

@@ -1,6 +1,8 @@
 """Addresses of objects: `PYRO:object@host:port`, `PYRO:object@./u:path`, `PYRONAME:name`."""
 
+import ipaddress
 import re
+import socket
 
 _URI = re.compile(r"(PYRO|PYRONAME|PYROMETA):([^\s@]+)(?:@(\S+))?$")
 _DEFAULT_NAMESERVER_PORT = 9090
@@ -10,7 +12,7 @@ class URI:
     """An address. `str()` of it is Pyro5's text.
 
     `tls` is the TLS context for its server, where the directory that has told it knows one.
-    `is_elsewhere`: another lab has told it, which gets no token of this one.
+    `is_elsewhere`: another lab's directory has named it, so this lab's token is not sent there.
     """
 
     __slots__ = ("host", "is_elsewhere", "object", "port", "protocol", "sockname", "tls")
@@ -40,6 +42,12 @@ class URI:
         self.host, self.port = split_address(
             location, _DEFAULT_NAMESERVER_PORT if self.protocol != "PYRO" else None
         )
+
+    def beside(self, object_id):
+        """The URI of another object of the same server."""
+        made = URI("PYRO:{}@{}".format(object_id, self.location))
+        made.tls, made.is_elsewhere = self.tls, self.is_elsewhere
+        return made
 
     @property
     def location(self):
@@ -91,3 +99,38 @@ def split_address(text, default_port=None):
     if not good or not host or not 0 < port < 65536:
         raise ValueError("not an address: {!r}; expected host:port".format(text))
     return host, port
+
+
+def leads_to_oneself(host):
+    """Whether each host reaches itself by this name or address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def is_own_address(host):
+    """Whether a host is an address of this host: no other can be bound. A name does not count."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+        family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as own:
+            own.bind((host, 0))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_this_host(host):
+    """Whether a host, by its name or address, is this one."""
+    if leads_to_oneself(host):
+        return True
+    try:
+        found = {address[4][0] for address in socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)}
+    except OSError:
+        return False
+    return bool(found) and all(map(is_own_address, found))

@@ -253,10 +253,7 @@ class Watch(WatchBase):
 
 def feed_of(uri):
     """The URI of the feed of the daemon that serves an object."""
-    served = URI(uri)
-    feed = URI("PYRO:{}@{}".format(FEED, served.location))
-    feed.tls = served.tls
-    return feed
+    return URI(uri).beside(FEED)
 
 
 def no_series(reading):
