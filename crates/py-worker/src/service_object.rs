@@ -29,8 +29,9 @@ use crate::service::{Driven, Service, ServicePhase, ServiceState};
 
 /// How long a call waits for a worker that is just being started.
 const WORKER_START_WAIT: Duration = Duration::from_secs(2);
-/// How long the news of a worker's death may come after the end of its sockets.
-const DEATH_NEWS_WAIT: Duration = Duration::from_millis(500);
+/// How long the news of a worker's death may come after the end of its sockets: one that lives on
+/// without its control socket is killed before.
+const DEATH_NEWS_WAIT: Duration = Duration::from_secs(3);
 
 impl Object for Service {
     fn metadata(&self) -> Result<Metadata, Exception> {
@@ -167,8 +168,11 @@ impl ServiceState {
             ExchangeError::Io(error) => {
                 // Another client that is let in meanwhile takes the reason back.
                 let refusal = run.refusal();
-                // A socket ends a moment before its process is known to have ended.
-                let _ = tokio::time::timeout(DEATH_NEWS_WAIT, run.over.cancelled()).await;
+                // A socket ends a moment before its process is known to have ended; a worker that
+                // refuses channels lives.
+                if refusal.is_none() {
+                    let _ = tokio::time::timeout(DEATH_NEWS_WAIT, run.over.cancelled()).await;
+                }
                 match run.fate() {
                     Some(fate) => Exception::daemon_error(format!(
                         "service '{name}': its Python worker {fate} during {member}; it is being \

@@ -11,12 +11,11 @@ use tokio::task::JoinSet;
 use super::in_use::{NotDone, StopScope};
 use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
 
-/// Longest wait for the answer to a look at what runs. Without one the last report counts, which
-/// is a second old at most where the daemon runs.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
-/// The same with a look at drivers' files, for which a daemon takes a second at most.
+/// Longest wait for the answer to a look at drivers' files, for which a daemon takes a second at
+/// most. Without one the last report counts.
 const DRIVERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for the answer to another order. A restart is answered when it begins.
+/// Longest wait for the answer to an order, and to a look before something is stopped. A restart is
+/// answered when it begins.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sender of messages; clones share the count.
@@ -53,7 +52,7 @@ impl Messenger {
     /// Has all these daemons report at once, where they run and answer; with `drivers` after a look
     /// at their drivers' files.
     pub(super) async fn look(&self, ids: Vec<String>, drivers: bool) {
-        let limit = if drivers { DRIVERS_TIMEOUT } else { LOOK_TIMEOUT };
+        let limit = if drivers { DRIVERS_TIMEOUT } else { ORDER_TIMEOUT };
         let mut looks = JoinSet::new();
         for id in ids {
             let messenger = self.clone();
@@ -71,6 +70,7 @@ impl Messenger {
     /// # Errors
     /// The uses.
     pub(super) async fn check_free(&self, scope: &StopScope) -> Result<(), NotDone> {
+        // The report before may have uses that ended since, and lack those that began.
         self.look(scope.ids(), false).await;
         match scope.uses(&self.keeper.snapshot().await) {
             uses if uses.is_empty() => Ok(()),
