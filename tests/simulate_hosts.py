@@ -13,6 +13,7 @@ client would.
 """
 
 import argparse
+import collections
 import contextlib
 import json
 import os
@@ -110,6 +111,12 @@ class Figures:
         print(f"{what:<58} {shown:<34} {wanted}{mark}", flush=True)
         if not holds:
             self.missed.append(what)
+
+    def lookups(self, what, lookups):
+        failures = collections.Counter(lookups.failures)
+        self.tell(what, f"{failures.total()} of {len(lookups.times)} lookups failed", "0", not failures)
+        for error, count in failures.most_common(3):
+            print(f"    {count} times {error}")
 
     def seconds(self, what, taken, most):
         self.tell(what, f"{taken:.1f} s", f"<= {most} s", taken <= most)
@@ -228,8 +235,7 @@ def measure_leaders(figures, options, cluster, ports):
             cluster.start(leader)
             # Without it the next leader's death may leave no majority.
             wait_for(cluster.is_whole, NEVER, "the member is back")
-    shown = f"{len(lookups.failures)} of {len(lookups.times)} lookups failed"
-    figures.tell(f"leader killed {options.kills} times", shown, "0", not lookups.failures)
+    figures.lookups(f"leader killed {options.kills} times", lookups)
     figures.tell("... registrations back, median", f"{statistics.median(times):.1f} s")
     figures.seconds("... registrations back, at most", max(times), 5)
 
@@ -242,8 +248,7 @@ def measure_away(figures, options, cluster, ports, total):
         cluster.start()
         converged = until(lambda: _register(ports[0], "stock.last"))
         converged += until(all_have(ports, total + 1))
-    shown = f"{len(lookups.failures)} of {len(lookups.times)} lookups failed"
-    figures.tell(f"etcd away for {options.away} s", shown, "0", not lookups.failures)
+    figures.lookups(f"etcd away for {options.away} s", lookups)
     figures.seconds("... converged after its return", converged, 5)
 
 
