@@ -87,6 +87,9 @@ pub(crate) async fn serve_requests<S: ClientStream>(
             (PoolSlot::default(), Some((slot, LOCK_BREAKER_TIME)), Some(refusal))
         }
     };
+    // Cancelled when another client needs the slot.
+    let evicted = is_uncertified.then(|| stop.child_token());
+    let stop = evicted.as_ref().unwrap_or(stop);
     let mut caller = Caller { is_reader, is_uncertified, ..Caller::new(shared, &session, refusal) };
     let done = {
         // Pinned here and lent: handing it on would take its memory twice.
@@ -94,7 +97,10 @@ pub(crate) async fn serve_requests<S: ClientStream>(
         match &beyond_pool {
             None => serving.await,
             // Boxed, so that the other connections are no larger for it.
-            Some((slot, time)) => Box::pin(for_a_short_time(serving, slot, *time)).await,
+            Some((slot, time)) => {
+                let is_in_call = || evicted.is_some() && session.call.read().is_some();
+                Box::pin(for_a_short_time(serving, (slot, *time), stop, is_in_call)).await
+            }
         }
     };
     drop(ended);
@@ -122,18 +128,31 @@ fn internal_only_text(object: &str) -> Box<str> {
     .into()
 }
 
-/// Serves a connection beyond the pool until its `time` is up, or another needs its slot.
+/// Serves a connection beyond the pool until its `time` is up, or another needs its slot. If it
+/// `is_in_call` then, that call is completed and answered within the time: it may be a login, whose
+/// code is good once.
 async fn for_a_short_time(
-    serving: impl Future<Output = Result<(), ReadError>>,
-    slot: &HandshakeSlot,
-    time: Duration,
+    mut serving: impl Future<Output = Result<(), ReadError>> + Unpin,
+    (slot, time): (&HandshakeSlot, Duration),
+    stop: &CancellationToken,
+    is_in_call: impl Fn() -> bool,
 ) -> Result<(), ReadError> {
     let evicted = slot.evicted();
+    let mut end = pin!(tokio::time::sleep(time));
+    tokio::select! {
+        biased;
+        done = &mut serving => return done,
+        () = evicted.cancelled() => {}
+        () = &mut end => return Ok(()),
+    }
+    if !is_in_call() {
+        return Ok(());
+    }
+    stop.cancel();
     tokio::select! {
         biased;
         done = serving => done,
-        () = evicted.cancelled() => Ok(()),
-        () = tokio::time::sleep(time) => Ok(()),
+        () = end => Ok(()),
     }
 }
 
@@ -338,4 +357,30 @@ fn pong(header: &Header, out: &mut Vec<u8>, max: usize) -> Response {
                 frame.finish(Flags::default(), Some(decode::correlation(header)), false, max)
             });
     Response::without_memory(if written.is_ok() { After::Continue } else { After::Close })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::slots::Slots;
+
+    /// How a connection beyond the pool ends when another client needs its slot, in a call or not.
+    async fn evict(is_in_call: bool) -> (bool, Result<(), ReadError>) {
+        let slots = Slots::new(1, 1);
+        let (slot, stop) = (slots.take_evicting(None), CancellationToken::new());
+        let _other = slots.take_evicting(None);
+        let serving = Box::pin(async {
+            stop.cancelled().await;
+            Err(ReadError::Frame(FrameError::UnknownType(7)))
+        });
+        let time = Duration::from_secs(3600);
+        let done = for_a_short_time(serving, (&slot, time), &stop, || is_in_call).await;
+        (stop.is_cancelled(), done)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_is_completed_though_another_client_needs_the_slot() {
+        assert!(matches!(evict(false).await, (false, Ok(()))));
+        assert!(matches!(evict(true).await, (true, Err(ReadError::Frame(_)))));
+    }
 }
