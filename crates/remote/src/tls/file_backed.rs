@@ -2,7 +2,7 @@
 //!
 //! A file that cannot be used leaves the settings that are in force as they are. A certificate and
 //! its key are two files, which nobody replaces at one instant: a failure counts when the next look
-//! finds it too.
+//! fails too.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,12 +29,12 @@ pub(super) struct FileBacked<T> {
 struct LastLook {
     at: Instant,
     stamps: Vec<Stamp>,
-    standing: Standing,
+    verdict: FilesVerdict,
 }
 
 /// Whether the files that were seen last are in force.
 #[derive(Debug, PartialEq, Eq)]
-enum Standing {
+enum FilesVerdict {
     InForce,
     /// They could not be used, at one look so far.
     Doubtful,
@@ -63,7 +63,7 @@ impl<T> FileBacked<T> {
     ) -> Result<Self, TlsError> {
         let stamps = stamps(&paths);
         let current = RwLock::new(Arc::new(read()?));
-        let look = LastLook { at: Instant::now(), stamps, standing: Standing::InForce };
+        let look = LastLook { at: Instant::now(), stamps, verdict: FilesVerdict::InForce };
         Ok(FileBacked { paths, read: Box::new(read), current, last_look: Mutex::new(look) })
     }
 
@@ -83,21 +83,23 @@ impl<T> FileBacked<T> {
         let stamps = stamps(&self.paths);
         last.at = Instant::now();
         let is_changed = stamps != last.stamps;
-        if !is_changed && last.standing != Standing::Doubtful {
+        if !is_changed && last.verdict != FilesVerdict::Doubtful {
             return;
         }
         last.stamps = stamps;
         let first = self.paths.first().map(|path| path.display().to_string()).unwrap_or_default();
-        last.standing = match (self.read)() {
+        last.verdict = match (self.read)() {
             Ok(value) => {
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
                 info!(file = first, "the changed files for TLS are in force");
-                Standing::InForce
+                FilesVerdict::InForce
             }
-            Err(_) if is_changed => Standing::Doubtful,
+            Err(_) if is_changed && last.verdict != FilesVerdict::Doubtful => {
+                FilesVerdict::Doubtful
+            }
             Err(error) => {
                 warn!(%error, "the changed files for TLS cannot be used: those before stay in force");
-                Standing::Unusable(error.to_string())
+                FilesVerdict::Unusable(error.to_string())
             }
         };
     }
@@ -111,9 +113,9 @@ impl<T> FileBacked<T> {
     /// Why the changed files are not in force; the text names one.
     pub(super) fn trouble(&self) -> Option<String> {
         let last = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
-        match &last.standing {
-            Standing::InForce | Standing::Doubtful => None,
-            Standing::Unusable(error) => Some(error.clone()),
+        match &last.verdict {
+            FilesVerdict::InForce | FilesVerdict::Doubtful => None,
+            FilesVerdict::Unusable(error) => Some(error.clone()),
         }
     }
 }
@@ -203,5 +205,21 @@ mod tests {
             let found = (*number.current(), number.trouble());
             assert_eq!(found, (value, trouble.map(str::to_owned)), "{content:?}");
         }
+    }
+
+    #[test]
+    fn a_file_that_is_wrong_in_another_way_at_each_look_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("number");
+        write(&path, "1");
+        let number = number(&path);
+        for content in ["a", "bb"] {
+            write(&path, content);
+            number.look();
+        }
+        assert_eq!(number.trouble().as_deref(), Some("'bb' is no number"));
+        write(&path, "333");
+        number.look();
+        assert_eq!((*number.current(), number.trouble()), (333, None));
     }
 }
