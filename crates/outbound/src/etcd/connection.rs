@@ -11,10 +11,10 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Response, Uri};
 use lab_config::{Etcd, Secret};
 use nameserver::registry::RegistryError;
+use remote::ClientTls;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::messages::{EtcdRefusal, LoginAnswer, refusal_of};
 use crate::http_client::{Connection, Server};
@@ -29,7 +29,8 @@ const MAX_ANSWER: usize = 256 * 1024 * 1024;
 /// The members of a cluster.
 pub(super) struct Members {
     servers: Vec<Server>,
-    tls: Option<TlsConnector>,
+    /// Changed files are taken up at the next connection.
+    tls: Option<ClientTls>,
     login: Option<(String, Secret)>,
     state: Mutex<ConnectionState>,
 }
@@ -98,7 +99,7 @@ enum Failed {
 }
 
 impl Members {
-    pub(super) fn new(config: &Etcd, tls: Option<TlsConnector>) -> Result<Self, String> {
+    pub(super) fn new(config: &Etcd, tls: Option<ClientTls>) -> Result<Self, String> {
         let server = |endpoint: &String| {
             let uri = endpoint.parse::<Uri>().map_err(|error| format!("{endpoint}: {error}"))?;
             Server::of(&uri).map_err(|error| format!("{endpoint}: {error}"))
@@ -286,8 +287,14 @@ impl Members {
                 return Ok(connection);
             }
         }
-        let tls = || self.tls.clone().ok_or_else(|| "its TLS is not set up".to_owned());
-        match timeout(CONNECT_TIMEOUT, server.connect(tls)).await {
+        let connecting = async {
+            let connector = match &self.tls {
+                Some(tls) => Some(tls.connector().await),
+                None => None,
+            };
+            server.connect(|| connector.ok_or_else(|| "its TLS is not set up".to_owned())).await
+        };
+        match timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => connected,
             Err(_) => Err(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs())),
         }

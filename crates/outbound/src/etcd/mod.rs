@@ -64,9 +64,9 @@ impl EtcdRegistry {
     /// A certificate or an endpoint cannot be used.
     pub fn new(config: &Etcd) -> Result<Self, String> {
         let is_tls = config.endpoints.iter().any(|endpoint| endpoint.starts_with("https:"));
-        let connector = if is_tls { Some(client_tls(config)?.connector()) } else { None };
+        let tls = if is_tls { Some(client_tls(config)?) } else { None };
         let prefix = format!("{}/", config.prefix.trim_end_matches('/')).into();
-        Ok(EtcdRegistry { members: Arc::new(Members::new(config, connector)?), prefix })
+        Ok(EtcdRegistry { members: Arc::new(Members::new(config, tls)?), prefix })
     }
 
     async fn check_version(&self) -> Result<(), RegistryError> {

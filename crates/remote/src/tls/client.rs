@@ -66,6 +66,26 @@ impl ClientTls {
         Self::with(vec![cacerts.to_path_buf()], trusted, identity)
     }
 
+    /// Trusts the certificates of each of these files, of which some may be missing or unusable,
+    /// with a client certificate if there is one.
+    ///
+    /// # Errors
+    /// None of the files can be used, or one of the identity; the error names the first.
+    pub fn trusting_any(
+        paths: &[PathBuf],
+        identity: Option<&CertificateFiles>,
+    ) -> Result<Self, TlsError> {
+        let of_files = paths.to_vec();
+        let trusted = move || {
+            let read: Vec<_> = of_files.iter().map(|path| files::read_accepted(path)).collect();
+            if read.iter().any(Result::is_ok) {
+                return Ok(read.into_iter().flatten().flatten().collect());
+            }
+            read.into_iter().collect::<Result<Vec<_>, _>>().map(|read| read.concat())
+        };
+        Self::with(paths.to_vec(), trusted, identity)
+    }
+
     /// Trusts the certificates `trusted`, in DER: those of the operating system, for example.
     ///
     /// # Errors
@@ -79,7 +99,8 @@ impl ClientTls {
     }
 
     /// The same for connections that are not Pyro's.
-    pub fn connector(&self) -> TlsConnector {
+    pub async fn connector(&self) -> TlsConnector {
+        self.look_if_due().await;
         TlsConnector::clone(&self.files.current())
     }
 
@@ -120,11 +141,15 @@ impl ClientTls {
     ) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        self.look_if_due().await;
+        self.files.current().connect(name, stream).await.map_err(explain)
+    }
+
+    async fn look_if_due(&self) {
         if self.files.is_due(LOOK_INTERVAL) {
             let files = Arc::clone(&self.files);
             let _ = tokio::task::spawn_blocking(move || files.look()).await;
         }
-        self.files.current().connect(name, stream).await.map_err(explain)
     }
 }
 

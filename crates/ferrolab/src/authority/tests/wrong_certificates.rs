@@ -26,7 +26,7 @@ async fn is_let_in(server: &ServerTls, trusted: &Path, folder: &Path, shown: &Is
     let Ok(client) = ClientTls::with_identity(trusted, &file(path)) else { return false };
     let (near, far) = tokio::io::duplex(64 * 1024);
     let name = ServerName::try_from("localhost").unwrap();
-    let connector = client.connector();
+    let connector = client.connector().await;
     let (accepted, connected) =
         tokio::join!(server.accept_client(far), connector.connect(name, near));
     drop(connected);
