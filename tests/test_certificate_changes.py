@@ -62,10 +62,7 @@ def test_a_new_certificate_is_taken_up_and_a_broken_one_is_not(lab):
     replace(lab, *made["second"])
     wait_for(lambda: [shown_at(port) for port in ports] == [text["second"]] * 3, NEVER, "the second one is shown")
     assert open_one.identify()
-    # The lab's own programs trust the new one: a name that was removed is registered again.
-    lab.run("ns", "remove", "t.meter", "--ns", "names")
-    wait_for(lambda: "t.meter" in lab.run("nslist").stdout, NEVER, "the name is back")
-    assert lab.run("call", "t.meter", "identify").returncode == 0
+    own_programs_go_on(lab)
 
     # The key is of another certificate; then there is no certificate at all.
     for damage in (made["third"][0].read_bytes(), b"damaged"):
@@ -77,13 +74,56 @@ def test_a_new_certificate_is_taken_up_and_a_broken_one_is_not(lab):
         assert [shown_at(port) for port in ports] == [text["second"]] * 3
         with tls_client(made["second"][0]), lab.proxy("t.meter") as another:
             assert another.identify()
+        own_programs_go_on(lab)
 
     replace(lab, *made["third"])
     wait_for(lambda: [shown_at(port) for port in ports] == [text["third"]] * 3, NEVER, "the third one is shown")
     wait_for(lambda: not any("TLS" in problem for _, problem in status_problems(lab)), NEVER, "nothing is wrong")
+    own_programs_go_on(lab)
     assert open_one.identify()
     open_one._pyroRelease()
     assert pids == [lab.entry("nameservers", "names")["pid"], lab.entry("daemons", "bench")["pid"]]
+
+
+REQUIRING = """\
+nameservers:
+  names: {host: localhost, ns_port: $port, ssl: true, ssl_requireclientcert: true, ssl_servercert: own.pem, ssl_serverkey: own-key.pem}
+daemons:
+  bench: {ssl: true, ssl_requireclientcert: true, ssl_servercert: own.pem, ssl_serverkey: own-key.pem}
+services:
+  t.meter: {native: simulated.multimeter, daemon: bench, nameservers: [names]}
+autolaunch: {nameservers: [names], daemons: [bench]}
+"""
+
+
+def test_own_programs_go_on_with_a_wrong_certificate_where_ports_require_one(lab):
+    certificates = Certificates(lab.files)
+    first, second = (certificates.self_signed(name, *NAMES, days=30) for name in ("first", "second"))
+    replace(lab, *first)
+    port = free_port()
+    lab.config(REQUIRING, port=port)
+    lab.up()
+    own_programs_go_on(lab)
+    # The new certificate comes before its key.
+    replace(lab, second[0], first[1])
+    own_programs_go_on(lab)
+    told = lambda: [row for row in status_problems(lab) if "its new TLS certificate is not used" in row[1]]
+    wait_for(lambda: len(told()) == 2, NEVER, "status names the ports")
+    own_programs_go_on(lab)
+    replace(lab, *second)
+    # Also in the seconds before the ports show it.
+    own_programs_go_on(lab)
+    ports, wanted = [port, port_of(lab, "t.meter")], second[0].read_text().strip()
+    wait_for(lambda: [shown_at(port) for port in ports] == [wanted] * 2, NEVER, "the new one is shown")
+    own_programs_go_on(lab)
+
+
+def own_programs_go_on(lab):
+    """Commands reach the nameserver and the daemon, which registers a lost name anew."""
+    assert lab.run("call", "t.meter", "identify").returncode == 0
+    assert lab.entry("services", "t.meter")["status"] == "running"
+    lab.run("ns", "remove", "t.meter", "--ns", "names")
+    wait_for(lambda: "t.meter" in lab.run("nslist").stdout, NEVER, "the name is back")
 
 
 def test_a_name_of_this_host_counts_at_once(lab):

@@ -204,19 +204,22 @@ def _is_lab(row):
 
 
 def _context(row):
-    """TLS to a lab. Authority and certificate are each the entry's, else those of a login there."""
+    """TLS to a lab. Authority and certificate are each the entry's, else those of a login there.
+
+    Of several logins on its host nothing says which is this lab's: the authorities of all are
+    trusted, and no certificate is shown.
+    """
     authority, certificate = row.get("ssl_cacerts"), row.get("ssl_clientcert")
     found = [] if authority and certificate else logins.find(row["host"], row["port"])
-    # Of several, nothing says which is this lab's.
-    login = found[0] if len(found) == 1 else None
     try:
-        if login and not authority:
-            authority = login.file("authority.pem")
-        context = ssl.create_default_context(cafile=authority)
+        authorities = [authority] if authority else [one.file("authority.pem") for one in found]
+        context = ssl.create_default_context(cafile=authorities[0] if authorities else None)
+        for further in authorities[1:]:
+            context.load_verify_locations(cafile=further)
         if certificate:
             context.load_cert_chain(certificate, row.get("ssl_clientkey"))
-        elif login:
-            login.show_certificate(context)
+        elif len(found) == 1:
+            found[0].show_certificate(context)
         return context
     except (OSError, ValueError) as error:
         raise CommunicationError(

@@ -6,6 +6,7 @@
 //! | `ca.key` | its private key (mode 0600) |
 //! | `host.pem` | certificate and key of this host's nameservers and daemons (mode 0600) |
 //! | `authority.lock` | locked by the process that makes one of them |
+//! | `shown/KIND-NAME.pem` | the configured certificate that this port shows now |
 //!
 //! The authority is made when it is first needed. Processes of one lab start side by side, so each
 //! step is done under the lock; a step that was interrupted is done again.
@@ -24,6 +25,7 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileError};
+use crate::paths::file_name;
 use crate::{open, os};
 
 pub(crate) use names::host_names;
@@ -100,6 +102,11 @@ impl AuthorityFiles {
         self.folder.join("host.pem")
     }
 
+    /// The note of the certificate that a port shows, by the kind and the name of its entry.
+    pub(crate) fn shown(&self, kind: &str, name: &str) -> PathBuf {
+        self.folder.join("shown").join(format!("{kind}-{}.pem", file_name(name)))
+    }
+
     /// Whether the authority has been made.
     pub(crate) fn exist(&self) -> bool {
         self.certificate().is_file()
@@ -143,18 +150,15 @@ impl AuthorityFiles {
     pub(crate) fn prepare_host(&self, names: &[String]) -> Result<(), AuthorityError> {
         let _lock = self.lock()?;
         let authority = self.open_locked()?;
-        let known = remote::read_certificate(&self.host()).ok();
-        let mut wanted = names.to_vec();
-        if let Some(known) = known {
-            let more = known.names.iter().filter(|name| !names.contains(name));
-            wanted.extend(more.cloned());
-            limit_names(&mut wanted);
-            let lasts = known.expires > SystemTime::now() + RENEWED_WITHIN;
-            if lasts && wanted.iter().all(|name| known.names.contains(name)) {
-                return Ok(());
-            }
+        let (known, expires) = match remote::read_certificate(&self.host()) {
+            Ok(host) => (host.names, Some(host.expires)),
+            Err(_) => (Vec::new(), None),
+        };
+        let wanted = limit_names(names, &known);
+        let lasts = expires.is_some_and(|it| it > SystemTime::now() + RENEWED_WITHIN);
+        if lasts && wanted.iter().all(|name| known.contains(name)) {
+            return Ok(());
         }
-        limit_names(&mut wanted);
         let name = os::host_name();
         let Issued { certificate, key } =
             authority.issue_with_key(Subject::Host { name: &name, names: &wanted }, HOST_DAYS)?;
@@ -253,11 +257,20 @@ impl Authority {
     }
 }
 
-/// Leaves as many names as there may be. Addresses come and go, and names are given by somebody, so
-/// that addresses are left out first: those that the host had once before those that it has.
-fn limit_names(names: &mut Vec<String>) {
-    names.sort_by_key(|name| name.parse::<IpAddr>().is_ok());
-    names.truncate(MAX_NAMES);
+/// The names of a host's certificate: those that the host has and, of the certificate before, those
+/// that are `known`; as many as there may be. Addresses come and go, and names are given by
+/// somebody, so that addresses are left out first: those that the host had once, then those that it
+/// has. Of a host with too many addresses the known ones stay: its certificate does not change with
+/// their order.
+fn limit_names(names: &[String], known: &[String]) -> Vec<String> {
+    let more = known.iter().filter(|name| !names.contains(name));
+    let mut wanted: Vec<String> = names.iter().chain(more).cloned().collect();
+    wanted.sort_by_cached_key(|name| {
+        let is_address = name.parse::<IpAddr>().is_ok();
+        (is_address, !names.contains(name), !known.contains(name))
+    });
+    wanted.truncate(MAX_NAMES);
+    wanted
 }
 
 fn authority_params(name: &str) -> CertificateParams {
@@ -355,7 +368,10 @@ mod tests {
         // More addresses than a certificate has: it is not issued anew each time.
         files.prepare_host(&at(5, 150)).unwrap();
         let first = issued();
-        files.prepare_host(&at(5, 150)).unwrap();
+        // The system lists them in another order.
+        let mut reversed = at(5, 150);
+        reversed.reverse();
+        files.prepare_host(&reversed).unwrap();
         assert_eq!(issued().sha256, first.sha256);
         assert!(first.names.contains(&"lab.example.edu".to_owned()));
     }

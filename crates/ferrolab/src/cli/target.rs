@@ -31,11 +31,13 @@ impl ServiceTarget {
     /// # Errors
     /// The environment asks for TLS and its files cannot be used.
     pub(super) fn elsewhere(uri: Uri) -> Result<Self, Report> {
-        let tls = of_environment()?;
+        // First, for the environment may show its certificate.
         let login = match &uri {
-            Uri::Pyro { location, .. } if tls.is_none() => login_at(location),
+            Uri::Pyro { location, .. } => login_at(location),
             _ => None,
         };
+        let tls = of_environment()?;
+        let login = login.filter(|_| tls.is_none());
         Ok(ServiceTarget { uri, tls, login })
     }
 
@@ -108,8 +110,9 @@ impl NameserverTarget {
     /// # Errors
     /// As [`ServiceTarget::elsewhere`].
     pub(super) fn elsewhere(title: String, location: Location) -> Result<Self, Report> {
+        let login = login_at(&location);
         let tls = of_environment()?;
-        let login = if tls.is_none() { login_at(&location) } else { None };
+        let login = login.filter(|_| tls.is_none());
         Ok(NameserverTarget { title, location, tls, login })
     }
 
@@ -122,8 +125,9 @@ impl NameserverTarget {
         location: Location,
         paths: &Paths,
     ) -> Result<Self, Report> {
+        let login = login_at(&location);
         let tls = tls::for_command_to_nameserver(entry, &authority(paths)).map_err(unusable)?;
-        let login = if tls.is_none() { login_at(&location) } else { None };
+        let login = login.filter(|_| tls.is_none());
         Ok(NameserverTarget { title: entry.name.clone(), location, tls, login })
     }
 
@@ -138,7 +142,8 @@ pub(super) fn of_environment() -> Result<Option<ClientTls>, Report> {
     tls::of_environment().map_err(unusable)
 }
 
-/// This user's login in the lab of a server; `None` where its files cannot be used.
+/// This user's login in the lab of a server; `None` where its files cannot be used. Its certificate
+/// is renewed where that is due, also where the variables `PYRO_SSL*` show it.
 fn login_at(location: &Location) -> Option<ClientLogin> {
     let Location::Tcp { host, port } = location else { return None };
     let logins = access::logins_for(&paths().ok()?, host, *port);

@@ -70,12 +70,15 @@ impl LabReader {
             _ => Vec::new(),
         };
         let login = StoredLogin::client(&logins);
+        let authorities: Vec<_> = logins.iter().map(StoredLogin::authority).collect();
+        // Of several, nothing says which is this lab's.
         let own = match logins.as_slice() {
-            [own] => Some((own.authority(), own.files())),
+            [own] => Some(own.files()),
             _ => None,
         };
         // Logins decide by themselves whether there is TLS.
-        let tls = if lab.ssl || logins.is_empty() { tls::to_lab(lab, own)? } else { None };
+        let has_tls = lab.ssl || logins.is_empty();
+        let tls = if has_tls { tls::to_lab(lab, &authorities, own)? } else { None };
         Ok(LabReader { location, tls, login })
     }
 

@@ -8,7 +8,8 @@
 //! | anything else | as the environment says: `PYRO_SSL` and its companions, as with Pyro5 |
 //!
 //! Programs of the lab's owner can read the certificate and key of each of the lab's ports, and
-//! show that certificate where one is required.
+//! show that certificate where one is required. They trust the configured certificate, and the one
+//! that the port shows while it has not taken that up.
 
 mod port_certificate;
 
@@ -60,10 +61,11 @@ fn load(
     let failed = |error: &dyn std::fmt::Display| {
         format!("{} '{}' cannot use TLS: {error}", keys.kind, keys.name)
     };
-    if keys.servercert.is_none() {
+    // Where it certifies clients, the lab's own programs can show the host's certificate.
+    let has_host_certificate =
+        keys.servercert.is_none() || (keys.requireclientcert && keys.cacerts.is_none());
+    if has_host_certificate {
         authority.prepare_host(&host_names(hosts)).map_err(|error| failed(&error))?;
-    } else if keys.requireclientcert && keys.cacerts.is_none() {
-        authority.open().map_err(|error| failed(&error))?;
     }
     let accepted: Vec<PathBuf> = match keys.cacerts {
         Some(path) => vec![path.to_path_buf()],
@@ -78,8 +80,9 @@ fn load(
     let loaded = ServerTls::load_for(&own_certificate(keys, authority), clients);
     let tls = loaded.map_err(|error| failed(&error))?;
     let tls = if keys.mode == TlsMode::Offered { tls.beside_plain() } else { tls };
-    let renewal = keys.servercert.is_none().then(|| (authority.clone(), hosts.to_vec()));
-    Ok(Some(PortTls { tls, renewal }))
+    let renewal = has_host_certificate.then(|| (authority.clone(), hosts.to_vec()));
+    let shown = keys.servercert.map(|_| authority.shown(keys.kind, keys.name));
+    Ok(Some(PortTls { tls, renewal, shown }))
 }
 
 /// TLS for a port of this lab, on this host, that programs of its owner call; `None` where plain
@@ -94,9 +97,32 @@ pub(crate) fn to_own_port(
     if keys.mode != TlsMode::Required {
         return Ok(None);
     }
-    let trusted = keys.servercert.map_or_else(|| authority.certificate(), Path::to_path_buf);
+    let trusted = match keys.servercert {
+        None => vec![authority.certificate()],
+        Some(configured) => {
+            vec![configured.to_path_buf(), authority.shown(keys.kind, keys.name)]
+        }
+    };
     let own = keys.requireclientcert.then(|| own_certificate(keys, authority));
-    ClientTls::load(&trusted, own.as_ref()).map(Some).map_err(|error| error.to_string())
+    let loaded = ClientTls::trusting_any(&trusted, own.as_ref());
+    if !keys.requireclientcert
+        || keys.cacerts.is_some()
+        || loaded.is_ok() && is_shown(keys, authority)
+    {
+        return loaded.map(Some).map_err(|error| error.to_string());
+    }
+    // The port has not taken the configured certificate up; that of the host it accepts as well.
+    let of_host = ClientTls::trusting_any(&trusted, Some(&of_the_host(authority)));
+    of_host.or(loaded).map(Some).map_err(|error| error.to_string())
+}
+
+/// Whether a port shows the certificate that is configured for it, as far as it has noted one.
+fn is_shown(keys: TlsKeys<'_>, authority: &AuthorityFiles) -> bool {
+    let Some(configured) = keys.servercert else { return true };
+    let Ok(noted) = remote::read_certificate(&authority.shown(keys.kind, keys.name)) else {
+        return true;
+    };
+    remote::read_certificate(configured).is_ok_and(|it| it.sha256 == noted.sha256)
 }
 
 /// TLS for a nameserver of the configuration. `daemon` are the keys of the daemon that registers
@@ -133,13 +159,15 @@ pub(crate) fn to_nameserver(
     loaded.map(Some).map_err(|error| error.to_string())
 }
 
-/// TLS for another lab. `login` are the authority and the certificate of this user's login there.
+/// TLS for another lab. `authorities` are those of this user's logins on its host, and `login` is
+/// the certificate of the one there.
 ///
 /// # Errors
 /// A variable, a certificate or key cannot be used; the text names it.
 pub(crate) fn to_lab(
     lab: &OtherLab,
-    login: Option<(PathBuf, CertificateFiles)>,
+    authorities: &[PathBuf],
+    login: Option<CertificateFiles>,
 ) -> Result<Option<ClientTls>, String> {
     if !lab.ssl {
         return of_environment();
@@ -149,11 +177,11 @@ pub(crate) fn to_lab(
         key: lab.ssl_clientkey.clone(),
         password: None,
     });
-    let (authority, own) = login.unzip();
-    let own = configured.or(own);
-    let loaded = match lab.ssl_cacerts.as_ref().or(authority.as_ref()) {
+    let own = configured.or(login);
+    let loaded = match &lab.ssl_cacerts {
         Some(path) => ClientTls::load(path, own.as_ref()),
-        None => tls_of_the_system(own.as_ref()),
+        None if authorities.is_empty() => tls_of_the_system(own.as_ref()),
+        None => ClientTls::trusting_any(authorities, own.as_ref()),
     };
     loaded.map(Some).map_err(|error| error.to_string())
 }

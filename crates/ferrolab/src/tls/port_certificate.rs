@@ -3,7 +3,14 @@
 //!
 //! A daemon runs for months. Its certificate may be replaced meanwhile (a certificate of an
 //! institution lasts for 90 days), and this host may get further addresses.
+//!
+//! A certificate of the lab's owner is in the configured file before the port shows it, and a wrong
+//! one is never shown. So each port notes the certificate that it shows, and the lab's own programs
+//! trust that one too.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +20,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
 
 use crate::authority::{AuthorityFiles, host_names};
+use crate::files::{self, FileError};
+use crate::open;
 
 /// Time between two looks at the files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -35,12 +44,29 @@ pub(crate) struct PortTls {
     /// The lab's authority, where it issues the certificate, and the names that the port's entry
     /// gives to this host.
     pub(super) renewal: Option<(AuthorityFiles, Vec<String>)>,
+    /// The note of the certificate that is shown, where the configuration names the certificate.
+    pub(super) shown: Option<PathBuf>,
 }
 
 impl PortTls {
     /// TLS for the port's connections.
     pub(crate) fn server(&self) -> ServerTls {
         self.tls.clone()
+    }
+
+    /// Notes the certificate that is shown, if the note has another one.
+    fn note_shown(&self) -> Result<(), FileError> {
+        let Some((note, certificate)) = self.shown.as_ref().zip(self.tls.certificate_pem()) else {
+            return Ok(());
+        };
+        if open::read_text(note).is_ok_and(|noted| noted == certificate) {
+            return Ok(());
+        }
+        if let Some(folder) = note.parent() {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|source| FileError { operation: "make", path: folder.into(), source })?;
+        }
+        files::replace_private(note, certificate.as_bytes())
     }
 
     fn standing(&self) -> CertificateStanding {
@@ -61,6 +87,7 @@ pub(crate) fn follow(port: Option<PortTls>) -> watch::Receiver<CertificateStandi
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut next_renewal = Instant::now() + RENEWAL_INTERVAL;
+        let mut last_failure = None;
         loop {
             tokio::select! {
                 () = sender.closed() => return,
@@ -78,9 +105,18 @@ pub(crate) fn follow(port: Option<PortTls>) -> watch::Receiver<CertificateStandi
                     warn!(%error, "cannot look whether this host's certificate is to be renewed");
                 }
                 looking.tls.look_at_files();
-                looking.standing()
+                (looking.note_shown(), looking.standing())
             });
-            let Ok(standing) = looked.await else { continue };
+            let Ok((noted, standing)) = looked.await else { continue };
+            let failure = noted.err().map(|error| format!("{error}: {}", error.source));
+            if let Some(error) = failure.as_ref().filter(|_| failure != last_failure) {
+                warn!(
+                    error,
+                    "the certificate that a port shows cannot be noted: while its file has \
+                    another one, the lab's own programs do not trust the port"
+                );
+            }
+            last_failure = failure;
             sender.send_if_modified(|last| std::mem::replace(last, standing.clone()) != standing);
         }
     });

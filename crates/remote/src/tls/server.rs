@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use pkcs8::der::pem::{LineEnding, encode_string};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -45,6 +46,8 @@ struct Loaded {
     /// Verifier of clients' certificates; `None` where none is requested.
     verifier: Option<Arc<Verifier>>,
     expires: Option<SystemTime>,
+    /// The daemon's certificate itself, without those that issued it.
+    own: Option<CertificateDer<'static>>,
 }
 
 impl ServerTls {
@@ -102,6 +105,12 @@ impl ServerTls {
     /// When the daemon's certificate, or one that it depends on, expires.
     pub fn expires(&self) -> Option<SystemTime> {
         self.files.current().expires
+    }
+
+    /// The daemon's certificate that connections are shown now, in PEM, without its issuers.
+    pub fn certificate_pem(&self) -> Option<String> {
+        let loaded = self.files.current();
+        encode_string("CERTIFICATE", LineEnding::LF, loaded.own.as_ref()?).ok()
     }
 
     /// Whether clients without TLS are accepted too.
@@ -168,6 +177,7 @@ impl ServerTls {
 fn read_files(files: &CertificateFiles, accepted: Option<&[PathBuf]>) -> Result<Loaded, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let certified = files::read_identity(files, &provider)?;
+    let own = certified.cert.first().cloned();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Unusable(error.to_string()))?;
@@ -175,8 +185,7 @@ fn read_files(files: &CertificateFiles, accepted: Option<&[PathBuf]>) -> Result<
         None => (builder.with_no_client_auth(), None),
         Some(paths) => {
             // Only the certificate itself: its authority's clients are no clients of ours.
-            let mut accepted: Vec<CertificateDer<'static>> =
-                certified.cert.first().cloned().into_iter().collect();
+            let mut accepted: Vec<_> = own.iter().cloned().collect();
             for path in paths {
                 accepted.extend(files::read_accepted(path)?);
             }
@@ -188,7 +197,7 @@ fn read_files(files: &CertificateFiles, accepted: Option<&[PathBuf]>) -> Result<
     let chain = certified.cert.iter().filter_map(Certificate::read);
     let expires = chain.map(|certificate| certificate.expires()).min();
     let config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-    Ok(Loaded { acceptor: TlsAcceptor::from(Arc::new(config)), verifier, expires })
+    Ok(Loaded { acceptor: TlsAcceptor::from(Arc::new(config)), verifier, expires, own })
 }
 
 impl fmt::Debug for ServerTls {
