@@ -6,8 +6,8 @@ loopback of the lab's own host.
 
 Several labs may be on one host, and a daemon's port does not say of which it is. So at a server
 count the login of the lab whose nameserver has this very address, else those of all labs of the
-host, and of each lab the one that lasts longest: with TLS the first whose authority has certified
-the server. A token is shown only where there is one login.
+host, and of each user in each lab the one that lasts longest: with TLS the first whose authority
+has certified the server. A token is shown only where there is one login.
 """
 
 import ipaddress
@@ -57,6 +57,14 @@ class Login:
     def show_certificate(self, context):
         """Has a TLS context show the user's certificate."""
         context.load_cert_chain(self.file("certificate.pem"), self.file("key.pem"))
+
+    def authority(self):
+        """The certificate of the lab's authority; empty where it cannot be read."""
+        try:
+            with open(self.file("authority.pem"), "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
 
     def token(self):
         """The user's token."""
@@ -129,10 +137,13 @@ def given_way(uri, settings):
 
 
 def _latest_of_each_lab(found):
-    """The login of each lab that lasts longest: a lab may have two names, or two nameservers."""
+    """The login of each user in each lab that lasts longest: a lab may have two names, or ports.
+
+    A lab's name is only its word, so that one with another authority is another lab.
+    """
     latest = {}
     for login in sorted(found, key=lambda login: login.until, reverse=True):
-        latest.setdefault(login.lab, login)
+        latest.setdefault((login.lab, login.user, login.authority()), login)
     return list(latest.values())
 
 

@@ -114,11 +114,11 @@ impl Object for LoginObject {
             return Answer::exception(Exception::value_error("this is no request for a login"));
         };
         let (service, from) = (Arc::clone(&self.service), session.peer.clone());
-        Answer::Pending(Box::pin(async move {
+        Answer::Pending(Box::pin(to_the_end(async move {
             let served = Arc::clone(&service).serve(request, from.clone()).await;
             service.record("", served.as_ref().map(|answer| &*answer.user), &from);
-            served.map(|answer| Reply::from(answer.to_value()))
-        }))
+            served.map(|answer| answer.to_value())
+        })))
     }
 }
 
@@ -133,12 +133,21 @@ impl LoginObject {
             return Answer::exception(Exception::value_error("this is no request for a renewal"));
         };
         let service = Arc::clone(&self.service);
-        Answer::Pending(Box::pin(async move {
+        Answer::Pending(Box::pin(to_the_end(async move {
             let renewed = Arc::clone(&service).renew(request, from.clone()).await;
             service.record("renew", renewed.as_ref().map(|(user, _)| &**user), &from);
-            renewed.map(|(_, answer)| Reply::from(answer.to_value()))
-        }))
+            renewed.map(|(_, answer)| answer.to_value())
+        })))
     }
+}
+
+/// Carries a login or a renewal out, and records it, also where its connection ends meanwhile:
+/// nobody can hide a login from the audit by closing the connection.
+async fn to_the_end(
+    serving: impl Future<Output = Result<Value, Exception>> + Send + 'static,
+) -> Result<Reply, Exception> {
+    let done = tokio::spawn(serving).await;
+    done.unwrap_or_else(|_| Err(failed())).map(Reply::from)
 }
 
 impl LoginService {
@@ -184,13 +193,21 @@ impl LoginService {
         shown: &[u8],
         from: &Peer,
     ) -> Result<(String, RenewalAnswer), Exception> {
+        // The outcome of a request that changes nothing: the file stays as it is.
+        let mut unchanged = None;
         let changed = Users::change(&self.folder, |users| {
             let found = renewal::find(users, request, shown, CERTIFICATE_DAYS);
             let (user, login) = match found {
                 Ok(Found::Due(user, login)) => (user, login),
                 // Another request was first.
-                Ok(Found::Renewed(user, answer)) => return Ok(Ok((user.to_owned(), answer))),
-                Err(reason) => return Ok(Err(not_renewed(reason))),
+                Ok(Found::Renewed(user, answer)) => {
+                    unchanged = Some(Ok((user.to_owned(), answer)));
+                    return Err(UsersError::Unchanged);
+                }
+                Err(reason) => {
+                    unchanged = Some(Err(not_renewed(reason)));
+                    return Err(UsersError::Unchanged);
+                }
             };
             let failed = |error: &dyn std::fmt::Display| UsersError::Unusable(error.to_string());
             let key = remote::certificate_key(shown).map_err(|error| failed(&error))?;
@@ -202,11 +219,12 @@ impl LoginService {
             let answer = RenewalAnswer::of(login, certificate.clone(), request);
             login.renewed = Some(certificate);
             info!(user, %from, "the certificate of a login was renewed");
-            Ok(Ok((user.to_owned(), answer)))
+            Ok((user.to_owned(), answer))
         });
-        match changed {
-            Ok((renewed, _)) => renewed,
-            Err(error) => {
+        match (unchanged, changed) {
+            (Some(answered), _) => answered,
+            (None, Ok((renewed, _))) => Ok(renewed),
+            (None, Err(error)) => {
                 warn!(%error, %from, "the certificate of a login cannot be renewed");
                 Err(failed())
             }

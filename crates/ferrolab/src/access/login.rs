@@ -97,7 +97,6 @@ pub(crate) async fn log_in(
         key: key.serialize_pem(),
         token,
     })?;
-    stored.remove_earlier(paths);
     Ok(stored)
 }
 

@@ -10,6 +10,7 @@
 //!
 //! The Python client reads them too (`python/ferrolab/client/logins.py`).
 
+use std::collections::HashSet;
 use std::fs;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
@@ -61,7 +62,7 @@ impl StoredLogin {
         StoredLogin { host: host.to_owned(), port, user, lab, until, folder }
     }
 
-    /// Stores the login with its files; an earlier one in this lab is replaced.
+    /// Stores the login with its files; an earlier one at this address is replaced.
     ///
     /// # Errors
     /// A file cannot be written.
@@ -111,24 +112,15 @@ impl StoredLogin {
         of_host.collect()
     }
 
-    /// The logins that may count at a server, one of each lab: that of the lab whose nameserver has
-    /// this very address; else those of all labs of the host. Several labs may be on one host, and
-    /// a daemon's port does not say of which it is.
+    /// The logins that may count at a server, one of each user in each lab: that of the lab whose
+    /// nameserver has this very address; else those of all labs of the host. Several labs may be on
+    /// one host, and a daemon's port does not say of which it is.
     pub(super) fn for_server(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
         let mut found = Self::on_host(paths, host);
         if found.iter().any(|login| login.port == port) {
             found.retain(|login| login.port == port);
         }
         latest_of_each_lab(found)
-    }
-
-    /// Removes earlier logins in this lab by another name or port of its host.
-    pub(super) fn remove_earlier(&self, paths: &Paths) {
-        let earlier = Self::on_host(paths, &self.host).into_iter();
-        for login in earlier.filter(|it| it.lab == self.lab && it.folder != self.folder) {
-            // One that stays is not counted.
-            let _ = fs::remove_dir_all(&login.folder);
-        }
     }
 
     /// As clients show one of these logins: with TLS the first whose authority has certified the
@@ -212,14 +204,14 @@ impl StoredLogin {
     }
 }
 
-/// The login of each lab that lasts longest: a lab may have two names, or two nameservers.
+/// The login of each user in each lab that lasts longest: a lab may have two names, or two
+/// nameservers. Its name is only its word, so that one with another authority is another lab.
 fn latest_of_each_lab(mut logins: Vec<StoredLogin>) -> Vec<StoredLogin> {
     logins.sort_by_key(|login| std::cmp::Reverse(login.until));
-    let mut labs = Vec::new();
+    let mut found = HashSet::new();
     logins.retain(|login| {
-        let is_first = !labs.contains(&login.lab);
-        labs.push(login.lab.clone());
-        is_first
+        let authority = crate::open::read_regular(&login.authority()).unwrap_or_default();
+        found.insert((login.lab.clone(), login.user.clone(), authority))
     });
     logins
 }
@@ -240,15 +232,16 @@ mod tests {
         let current = Environment::current();
         let environment = Environment { home: Some(home.path().to_path_buf()), ..current };
         let paths = Paths::new(&environment).unwrap();
-        let store = |(host, port, lab): (&str, u16, &str), days: i64| {
-            let until = Timestamp::now() + SignedDuration::from_hours(24 * days);
-            let login =
-                StoredLogin::new(&paths, (host, port), "ada".to_owned(), lab.to_owned(), until);
-            let text = String::new;
-            let (authority, certificate, key, token) = (text(), text(), text(), text());
-            login.store(&LoginFiles { authority, certificate, key, token }).unwrap();
-            login
-        };
+        let store_as =
+            |user: &str, authority: &str, (host, port, lab): (&str, u16, &str), days: i64| {
+                let until = Timestamp::now() + SignedDuration::from_hours(24 * days);
+                let login =
+                    StoredLogin::new(&paths, (host, port), user.to_owned(), lab.to_owned(), until);
+                let (authority, text) = (authority.to_owned(), String::new);
+                let (certificate, key, token) = (text(), text(), text());
+                login.store(&LoginFiles { authority, certificate, key, token }).unwrap();
+            };
+        let store = |place, days| store_as("ada", "authority", place, days);
         let found = |host: &str, port: u16| -> Vec<(String, u16)> {
             let found = StoredLogin::for_server(&paths, host, port).into_iter();
             found.map(|login| (login.host, login.port)).collect()
@@ -256,7 +249,7 @@ mod tests {
         let of = |host: &str, port: u16| (host.to_owned(), port);
         store(("localhost", 9090, "a"), 80);
         store(("127.0.0.1", 9090, "a"), 90);
-        let moved = store(("127.0.0.1", 9091, "a"), 85);
+        store(("127.0.0.1", 9091, "a"), 85);
         for (port, counts) in [(9090, 9090), (9091, 9091), (7, 9090)] {
             assert_eq!(found("localhost", port), [of("127.0.0.1", counts)], "{port}");
         }
@@ -265,10 +258,15 @@ mod tests {
         assert_eq!(found("localhost", 7), both, "two labs");
         // Another host may be reached where this one is not.
         store(("192.0.2.1", 9090, "a"), 80);
-        moved.remove_earlier(&paths);
-        let mut left: Vec<_> =
-            StoredLogin::all(&paths).iter().map(|it| of(&it.host, it.port)).collect();
-        left.sort();
-        assert_eq!(left, [of("127.0.0.1", 9091), of("192.0.2.1", 9090), of("localhost", 9092)]);
+        assert_eq!(found("localhost", 7), both, "of another host");
+        store_as("bob", "authority", ("localhost", 9093, "a"), 70);
+        store_as("ada", "another", ("localhost", 9094, "a"), 60);
+        let all = [both[0].clone(), of("localhost", 9093), of("localhost", 9094), both[1].clone()];
+        assert_eq!(
+            found("localhost", 7),
+            all,
+            "of another user, and of one that says it is the lab"
+        );
+        assert_eq!(StoredLogin::all(&paths).len(), 7, "none was removed");
     }
 }

@@ -120,6 +120,9 @@ pub(crate) enum UsersError {
     File(#[from] FileError),
     #[error("{0}")]
     Unusable(String),
+    /// The change has turned out to be none.
+    #[error("the users are as they were")]
+    Unchanged,
     /// A login code that has been used, is too old, or never was one.
     #[error("the login code is not known")]
     UnknownCode,

@@ -1,3 +1,5 @@
+use std::os::unix::fs::MetadataExt;
+
 use super::*;
 use crate::access::code::CodeKeys;
 use crate::access::{LoginCode, new_code};
@@ -83,10 +85,37 @@ async fn a_renewal_whose_answer_was_lost_is_answered_again_and_a_forged_one_neve
         assert_eq!((&answer.certificate, &answer.until), (&lost.certificate, &lost.until));
     }
     assert_eq!(stored(), before, "one certificate was issued");
+    // The same found under the lock, where another request was first: nothing is written.
+    let inode = || std::fs::metadata(Users::file(&service.folder)).unwrap().ino();
+    let (written, shown) = (inode(), remote::certificate_der(&certificate).unwrap());
+    let reissue =
+        |keys: &CodeKeys| service.reissue(&new(keys), &shown, &Peer::Unix { process: None });
+    assert_eq!(reissue(&keys).unwrap().1.certificate, lost.certificate);
+    assert!(reissue(&other).unwrap_err().message().contains("not known here"));
+    assert_eq!(inode(), written);
     crate::files::replace(&Users::file(&service.folder), b"[]").unwrap();
     let error = renew(new(&keys)).await.unwrap_err();
     assert!(error.message().contains("cannot be read"), "{error:?}");
     assert_eq!(stored(), b"[]");
+}
+
+#[tokio::test]
+async fn a_login_is_carried_out_though_its_connection_ends() {
+    let (begun, beginning) = tokio::sync::oneshot::channel();
+    let (go_on, turn) = tokio::sync::oneshot::channel::<()>();
+    let (done, recorded) = tokio::sync::oneshot::channel();
+    let serving = to_the_end(async move {
+        let _ = begun.send(());
+        let _ = turn.await;
+        let _ = done.send(());
+        Ok(Value::None)
+    });
+    tokio::select! {
+        _ = serving => panic!("it waits for its turn"),
+        begun = beginning => begun.unwrap(),
+    }
+    go_on.send(()).unwrap();
+    recorded.await.unwrap();
 }
 
 #[test]
