@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import os
 import threading
 
 import pytest
@@ -141,6 +142,19 @@ def test_etcd_with_certificates(tmp_path):
             assert optics.connect()[0] == 0, optics.connect()
             wait_for(lambda: optics.shows("optics.supply"), 30, "its names")
             assert "/ferrolab/names/optics.supply" in etcd.keys("/ferrolab/names/")
+            # The cluster has another authority: the running nameserver takes its new files up.
+            another = Tls(tmp_path / "another")
+            etcd.stop()
+            for name in ("cert", "key", "cacert", "client_cert", "client_key"):
+                os.replace(getattr(another, name), getattr(tls, name))
+            etcd.start()
+
+            def registered():
+                with optics.names as nameserver:
+                    nameserver.register("optics.late", "PYRO:late@localhost:1")
+                return "/ferrolab/names/optics.late" in etcd.keys("/ferrolab/names/")
+
+            wait_for(registered, NEVER, "a name is registered", PyroError)
     finally:
         etcd.stop()
 
