@@ -11,11 +11,12 @@ use tokio::task::JoinSet;
 use super::in_use::{NotDone, StopScope};
 use crate::host::{ChildReport, DaemonMessage, DaemonOrder};
 
-/// Longest wait for the answer to a look at drivers' files, for which a daemon takes a second at
-/// most. Without one the last report counts.
+/// Longest wait for the answer to a look at what runs. Without one the last report counts, which
+/// is a second old at most where the daemon runs.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same with a look at drivers' files, for which a daemon takes a second at most.
 const DRIVERS_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for the answer to an order, and to a look before something is stopped. A restart is
-/// answered when it begins.
+/// Longest wait for the answer to another order. A restart is answered when it begins.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sender of messages; clones share the count.
@@ -49,10 +50,13 @@ impl Messenger {
         Messenger { keeper, last: Arc::default() }
     }
 
-    /// Has all these daemons report at once, where they run and answer; with `drivers` after a look
-    /// at their drivers' files.
-    pub(super) async fn look(&self, ids: Vec<String>, drivers: bool) {
-        let limit = if drivers { DRIVERS_TIMEOUT } else { ORDER_TIMEOUT };
+    /// Has all these daemons report at once after a look at their drivers' files, where they run and
+    /// answer.
+    pub(super) async fn look_at_drivers(&self, ids: Vec<String>) {
+        self.look(ids, true, DRIVERS_TIMEOUT).await;
+    }
+
+    async fn look(&self, ids: Vec<String>, drivers: bool, limit: Duration) {
         let mut looks = JoinSet::new();
         for id in ids {
             let messenger = self.clone();
@@ -70,12 +74,16 @@ impl Messenger {
     /// # Errors
     /// The uses.
     pub(super) async fn check_free(&self, scope: &StopScope) -> Result<(), NotDone> {
-        // The report before may have uses that ended since, and lack those that began.
-        self.look(scope.ids(), false).await;
-        match scope.uses(&self.keeper.snapshot().await) {
-            uses if uses.is_empty() => Ok(()),
-            uses => Err(NotDone::InUse(uses)),
+        let mut uses = Vec::new();
+        // The last report may have a use that has ended since. A busy daemon gets longer to say so.
+        for limit in [LOOK_TIMEOUT, ORDER_TIMEOUT] {
+            self.look(scope.ids(), false, limit).await;
+            uses = scope.uses(&self.keeper.snapshot().await);
+            if uses.is_empty() {
+                return Ok(());
+            }
         }
+        Err(NotDone::InUse(uses))
     }
 
     /// Sends an order, and waits for the answer.

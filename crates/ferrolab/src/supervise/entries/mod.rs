@@ -188,7 +188,7 @@ impl Fleet {
         let configuration = Arc::clone(&self.force.borrow().configuration);
         let daemons = configuration.daemons.iter();
         let ids = daemons.map(|daemon| EntryKind::Daemon.id(&daemon.name)).collect();
-        self.messenger.look(ids, true).await;
+        self.messenger.look_at_drivers(ids).await;
     }
 
     /// Takes up the configuration file; touches only entries and services whose part of it has
