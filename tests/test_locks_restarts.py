@@ -20,6 +20,7 @@ services:
   lab.laser: {module: stage, classname: Laser, daemon: bench, instancemode: single, arguments: {record: "$shots"}, on_disconnect: ["off"]}
   lab.supply: {native: simulated.power_supply, daemon: bench, on_disconnect: ["off"]}
   lab.other: {native: simulated.power_supply, daemon: bench}
+  lab.own: {module: stage, classname: Laser, daemon: bench, instancemode: session, arguments: {record: "$own"}, on_disconnect: ["off"]}
 autolaunch: {daemons: [bench, turns]}
 """
 DAEMONS = {"lab.stage": "bench", "lab.turns": "turns", "lab.supply": "bench"}
@@ -31,7 +32,8 @@ def lab(lab):
     record = lab.files / "record"
     record.touch()
     shots(lab).touch()
-    lab.config(LAB, record=str(record), shots=str(shots(lab)))
+    (lab.files / "own").touch()
+    lab.config(LAB, record=str(record), shots=str(shots(lab)), own=str(lab.files / "own"))
     lab.up()
     return lab
 
@@ -132,8 +134,42 @@ def test_the_safe_state_after_a_lock_of_an_earlier_process(lab, end):
             assert eve.lock("eve", wait=NEVER) is True
             assert shots(lab).read_text() == before + "made\noff\n"
             assert eve.unlock() is True
-    rested = [line for line in lab.run("logs", "show").stdout.splitlines() if "brought to rest" in line]
-    assert any("lab.supply" in line for line in rested), rested
+    # At the stop, and after the lock.
+    wait_for(lambda: len([line for line in rested(lab) if "lab.supply" in line]) == 2, NEVER, "both are in the log")
+
+
+def rested(lab):
+    lines = lab.run("logs", "show").stdout.splitlines()
+    return [line for line in lines if "brought to rest" in line]
+
+
+def test_a_native_service_whose_lock_goes_on_reaches_its_safe_state_at_the_stop(lab):
+    with lab.proxy("lab.supply") as carl:
+        carl.lock("carl", token=TOKEN, ttl=NEVER)
+        assert rested(lab) == []
+        restart(lab, "bench", "restart")
+    wait_for(lambda: ["lab.supply" in line for line in rested(lab)] == [True], NEVER, "the log has it")
+    assert kept(lab, "bench") == ["lab.supply"]
+
+
+@pytest.mark.parametrize("how", ["restart", "kill"])
+def test_a_sessions_own_instance_is_missed_only_where_it_was_not_released(lab, how):
+    with lab.proxy("lab.own") as ada:
+        ada.lock("ada", token=TOKEN, ttl=NEVER)
+        ada.beam()
+        wait_for(lambda: kept(lab, "bench") == ["lab.own"], NEVER, "the lock is in the state file")
+        restart(lab, "bench", how)
+    if how == "restart":
+        assert (lab.files / "own").read_text() == "made\nbeam\noff\n"
+    lab.run("unlock", "--break", "lab.own", "--reason", "ada has gone home")
+    with lab.proxy("lab.own") as eve:
+        assert eve.lock("eve", wait=NEVER) is True
+        if how == "kill":
+            shown = lambda: "the safe state was not reached" in (lab.entry("services", "lab.own")["error"] or "")
+            wait_for(shown, NEVER, "the failure is shown")
+        else:
+            wait_for(lambda: "not called: there is no instance" in lab.run("logs", "show").stdout, NEVER, "the log says it")
+            assert "the safe state was not reached" not in lab.run("logs", "show").stdout
 
 
 def test_a_state_file_that_cannot_be_written_is_tried_again(lab):

@@ -138,6 +138,12 @@ impl WorkerSet {
         }
     }
 
+    /// Whether the worker of this service was stopped and had released all instances by its end.
+    pub fn has_released(&self, service: &str) -> bool {
+        let mut known = self.services.iter().filter(|known| known.name() == service);
+        known.any(|known| known.inner.worker.has_released())
+    }
+
     /// Stops all workers: running calls may end, instruments are released.
     pub async fn stop(&self) {
         self.stop.cancel();

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use remote::{Exception, Session, Value};
+use remote::{Exception, LockOrigin, Session, Value};
 
 use crate::channel::ExchangeError;
 use crate::frames::{self, Answered};
@@ -15,23 +15,26 @@ use crate::service::ServiceState;
 
 /// Calls a method of the safe state on the instance that the session drives; returns whether it was
 /// called. Where the single instance died with its process, another is made for the call; so it is
-/// where the lock `is_restored`, from an earlier process of the daemon.
+/// where the owner got the lock in an earlier process of the daemon. A session's own instance cannot
+/// be made again: after a process that had not released it, the safe state was not reached.
 pub(crate) async fn to_rest(
     service: Arc<ServiceState>,
     session: Arc<Session>,
     method: String,
-    is_restored: bool,
+    origin: LockOrigin,
 ) -> Result<bool, Exception> {
     let run = service.run().await?;
     let Some(without) = exchange(&service, &run, &session, &method, false).await? else {
         return Ok(true);
     };
     let Some(driven) = service.driven.get() else { return Ok(false) };
+    let (is_earlier, is_lost) =
+        (origin != LockOrigin::ThisProcess, origin == LockOrigin::LostProcess);
     match without.as_str() {
-        Some("single") if is_restored || driven.was_before(run.number) => {
+        Some("single") if is_earlier || driven.was_before(run.number) => {
             exchange(&service, &run, &session, &method, true).await.map(|without| without.is_none())
         }
-        Some("session") if is_restored || driven.was_before_by(session.id, run.number) => {
+        Some("session") if is_lost || driven.was_before_by(session.id, run.number) => {
             Err(Exception::daemon_error(format!(
                 "service '{}': its process ended under the owner; the safe state was not reached",
                 service.name

@@ -100,8 +100,8 @@ impl Object for Service {
             SafeState::Abort { method, sessions } => {
                 Some(Box::pin(safe_state::abort(service, method, sessions)))
             }
-            SafeState::LockLost { method, is_restored } => {
-                Some(Box::pin(safe_state::to_rest(service, session, method, is_restored)))
+            SafeState::LockLost { method, origin } => {
+                Some(Box::pin(safe_state::to_rest(service, session, method, origin)))
             }
             SafeState::SessionEnds { may_drive } => {
                 let drives = |driven: &Driven| driven.knows(session.id);
@@ -110,6 +110,11 @@ impl Object for Service {
                 })
             }
         }
+    }
+
+    /// The worker releases its instances when it is stopped.
+    fn ends_in_safe_state(&self) -> bool {
+        true
     }
 
     fn session_ended(&self, session: &Session) {

@@ -1,5 +1,6 @@
 //! Handle of a worker, for its services and for the task that keeps it running.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -20,6 +21,8 @@ pub(crate) struct WorkerHandle {
     interpreter: Mutex<Option<String>>,
     /// The services' members have other facts than before.
     other_facts: Notify,
+    /// Whether the process was stopped and had released all instances by its end.
+    has_released: AtomicBool,
 }
 
 impl WorkerHandle {
@@ -37,6 +40,7 @@ impl WorkerHandle {
             changes,
             interpreter: Mutex::default(),
             other_facts: Notify::new(),
+            has_released: AtomicBool::new(false),
         };
         (Arc::new(worker), retries)
     }
@@ -60,6 +64,15 @@ impl WorkerHandle {
     /// Waits until the services' members have other facts.
     pub(crate) async fn has_other_facts(&self) {
         self.other_facts.notified().await;
+    }
+
+    /// The process was stopped and has ended, having released all instances.
+    pub(crate) fn set_released(&self) {
+        self.has_released.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn has_released(&self) -> bool {
+        self.has_released.load(Ordering::Acquire)
     }
 
     /// The interpreter: its path, or what the configuration calls it until it has started once.

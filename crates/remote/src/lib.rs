@@ -302,9 +302,9 @@ pub use native::{
 };
 pub use net::{BindError, Listener};
 pub use object::{
-    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, HealthCheck, ItemStream, Metadata,
-    MethodCall, Object, Operation, Reply, ReplyBody, Request, RequestMemory, SafeState,
-    SafeStateReached, StartCheck,
+    Answer, AnswerMemory, Blob, BoxFuture, CallResult, Context, HealthCheck, ItemStream,
+    LockOrigin, Metadata, MethodCall, Object, Operation, Reply, ReplyBody, Request, RequestMemory,
+    SafeState, SafeStateReached, StartCheck,
 };
 pub use observed::{Observation, ResultObserver, observed};
 pub use serialized::Serialized;

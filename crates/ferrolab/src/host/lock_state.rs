@@ -89,6 +89,9 @@ pub(super) struct KeptLockRow {
     ttl: f64,
     /// How long it is kept for an owner who does not come back, in seconds.
     left: f64,
+    /// Whether the instances that its owner drove were released when the process was stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    rested: bool,
 }
 
 /// The credential that an owner has shown, in base64.
@@ -156,7 +159,7 @@ impl KeptLockWriter {
     }
 
     /// Writes the file at each change until `over`, and once more then.
-    pub(super) async fn follow(mut self, daemon: Daemon, over: CancellationToken) {
+    pub(super) async fn follow(mut self, daemon: Daemon, over: CancellationToken) -> Self {
         let mut changes = daemon.lock_changes();
         let mut written: Vec<KeptLock> = Vec::new();
         // The rows of the process before, which are restored by now or not at all.
@@ -169,9 +172,14 @@ impl KeptLockWriter {
             // A lock that has ended must not come back after a crash: only new ones wait.
             let rows = if is_due { kept.clone() } else { still_kept(&written, &kept) };
             if (is_due && is_stale) || rows.len() < written.len() || (is_due && rows != written) {
-                is_stale = !self.write(&daemon, &rows).await;
+                is_stale = !self.write(&rows).await;
                 written = rows;
-                next_write = Instant::now() + if is_stale { RETRY_TIME } else { WRITE_INTERVAL };
+                if is_stale {
+                    next_write = Instant::now() + RETRY_TIME;
+                } else if is_due {
+                    // Ends in between put no new lock off.
+                    next_write = Instant::now() + WRITE_INTERVAL;
+                }
             }
             let waits = is_stale || written != kept;
             let next_change = async {
@@ -187,17 +195,34 @@ impl KeptLockWriter {
         let kept = daemon.kept_locks();
         // An owner who is away has less time now than at the last write.
         if is_stale || !kept.is_empty() || written != kept {
-            self.write(&daemon, &kept).await;
+            self.write(&kept).await;
+        }
+        self
+    }
+
+    /// Marks the locks of services whose instances are released by now, and writes the file.
+    pub(super) async fn mark_rested(mut self, has_released: impl Fn(&str) -> bool) {
+        let mut is_changed = false;
+        for row in &mut self.memory.kept {
+            let is_rested = row.rested || has_released(&row.service);
+            is_changed |= is_rested != row.rested;
+            row.rested = is_rested;
+        }
+        if is_changed {
+            self.save().await;
         }
     }
 
-    /// Writes the file; whether that succeeded.
-    async fn write(&mut self, daemon: &Daemon, kept: &[KeptLock]) -> bool {
+    /// Writes these locks; whether that succeeded.
+    async fn write(&mut self, kept: &[KeptLock]) -> bool {
         let now = Instant::now();
-        // One that was made since has a lock of this process.
-        self.unmade.retain(|row| !has_lock(daemon, &row.service));
         let rows = kept.iter().map(|lock| KeptLockRow::of(lock, now));
         self.memory.kept = rows.chain(self.unmade.iter().cloned()).collect();
+        self.save().await
+    }
+
+    /// Writes the file; whether that succeeded.
+    async fn save(&mut self) -> bool {
         let (memory, file) = (self.memory.clone(), self.file.clone());
         let written = tokio::task::spawn_blocking(move || memory.write(&file)).await;
         let failure = written.unwrap_or_else(|error| Err(error.to_string())).err();
@@ -236,6 +261,7 @@ impl KeptLockRow {
             epoch: lock.epoch,
             ttl: lock.ttl.as_secs_f64(),
             left: lock.left(now).as_secs_f64(),
+            rested: lock.is_rested,
         }
     }
 
@@ -257,6 +283,7 @@ impl KeptLockRow {
             epoch: self.epoch,
             ttl: seconds(self.ttl)?,
             until: None,
+            is_rested: self.rested,
         })
     }
 }
@@ -360,6 +387,7 @@ mod tests {
                 epoch: 7,
                 ttl: 60 * second,
                 until: Some(now + 20 * second),
+                is_rested: true,
             };
             let text = serde_json::to_string(&KeptLockRow::of(&lock, now)).unwrap();
             assert!(!text.contains("swordfish") && !text.contains("login"), "{text}");

@@ -280,11 +280,15 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     tasks.close();
     tasks.wait().await;
     kept_locks_end.cancel();
-    if let Some(writing) = writing {
-        // It has ended in any case then.
-        let _ = writing.await;
-    }
+    // It has ended in any case then.
+    let written = match writing {
+        Some(writing) => writing.await.ok(),
+        None => None,
+    };
     workers.stop().await;
+    if let Some(written) = written {
+        written.mark_rested(|service| workers.has_released(service)).await;
+    }
     drop(lock_log);
     drop(reporter);
     drop(call_log);

@@ -29,6 +29,9 @@ pub struct KeptLock {
     pub ttl: Duration,
     /// Until when it is kept, if its owner is away.
     pub until: Option<Instant>,
+    /// Whether the instances that its owner drove were released with an earlier process, and the
+    /// owner has not come back since.
+    pub is_rested: bool,
 }
 
 impl KeptLock {

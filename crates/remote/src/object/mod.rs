@@ -39,9 +39,8 @@ pub enum SafeState {
     LockLost {
         /// The method to be called.
         method: String,
-        /// Whether it had the lock in an earlier process of the daemon already: an instance that it
-        /// drove has gone with that.
-        is_restored: bool,
+        /// The process of the daemon in which it got the lock.
+        origin: LockOrigin,
     },
     /// The session ends, whether it had the lock or not: instances that are its own reach a safe
     /// state.
@@ -50,6 +49,19 @@ pub enum SafeState {
         /// now, nor when the instances are dropped.
         may_drive: bool,
     },
+}
+
+/// The process of a daemon in which the owner of a lock got it. An instance that the owner drove in
+/// an earlier process has gone with that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LockOrigin {
+    /// This one.
+    #[default]
+    ThisProcess,
+    /// An earlier one, which was stopped and had released its instances.
+    StoppedProcess,
+    /// An earlier one, which may have left an instrument as it was driven.
+    LostProcess,
 }
 
 /// A health check of an object.
@@ -195,6 +207,11 @@ pub trait Object: Send + Sync + 'static {
         Some(Box::pin(async move { answer.wait().await.map(|_| true) }))
     }
 
+    /// Whether the object's own end, after that of its daemon, brings the instrument to a safe state.
+    fn ends_in_safe_state(&self) -> bool {
+        false
+    }
+
     /// The connection of `session` has ended: its instances, handles and streams are to be dropped.
     fn session_ended(&self, _session: &Session) {}
 }
@@ -262,6 +279,10 @@ macro_rules! pass_on_to_object {
             reason: $crate::object::SafeState,
         ) -> Option<$crate::object::SafeStateReached> {
             self.object.safe_state(session, reason)
+        }
+
+        fn ends_in_safe_state(&self) -> bool {
+            self.object.ends_in_safe_state()
         }
 
         fn session_ended(&self, session: &$crate::session::Session) {

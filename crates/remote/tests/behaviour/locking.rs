@@ -401,3 +401,56 @@ async fn objects_of_every_mode_can_be_locked() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_has_no_end_of_its_own_reaches_its_safe_state_with_the_daemon_that_its_lock_outlives()
+{
+    struct Hosted(Served);
+
+    impl Object for Hosted {
+        fn metadata(&self) -> Result<Metadata, Exception> {
+            self.0.metadata()
+        }
+
+        fn call(&self, session: &Arc<Session>, request: Request) -> Answer {
+            self.0.call(session, request)
+        }
+
+        fn ends_in_safe_state(&self) -> bool {
+            true
+        }
+    }
+
+    let fixture = serve(ServerType::Thread, &["panics", "stuck", "off"]).await;
+    fixture.daemon.log_locks(Arc::new(|_: &str, _: &LockRecord| {}));
+    let instrument = |daemon: &Daemon, id: &str, on_disconnect: &str, is_hosted: bool| {
+        let seen = (watch::Sender::new(Vec::new()), watch::Sender::new(true));
+        let instrument = Arc::new(Instrument { seen: seen.0, open: seen.1 });
+        let served = Served(Arc::clone(&instrument));
+        let on_disconnect = vec![on_disconnect.to_owned()];
+        let settings = LockSettings { on_disconnect, ..LockSettings::default() };
+        let object: Arc<dyn Object> = match is_hosted {
+            true => Arc::new(Hosted(served)),
+            false => Arc::new(served),
+        };
+        daemon.register_lockable(id, object, settings).unwrap();
+        instrument
+    };
+    let hosted = instrument(&fixture.daemon, "hosted", "off", true);
+    let free = instrument(&fixture.daemon, "free", "off", false);
+    let mut owners = Vec::new();
+    for id in ["instrument", "hosted"] {
+        let mut owner = Proxy::new(&fixture.uri.replace("instrument", id)).unwrap();
+        let token = vec![("token".to_owned(), "t".into()), ("ttl".to_owned(), 3600.into())];
+        within(owner.call("lock", vec!["ada".into()], token)).await.unwrap();
+        call(&mut owner, "drive").await.unwrap();
+        owners.push(owner);
+    }
+    assert_eq!(fixture.daemon.kept_locks().len(), 2);
+    let Fixture { instrument, _serving: serving, daemon, .. } = fixture;
+    serving.end().await;
+    assert_eq!(instrument.seen(), ["drive", "off"]);
+    assert_eq!((hosted.seen(), free.seen()), (vec!["drive".to_owned()], Vec::new()));
+    // They are the next process's all the same.
+    assert_eq!(daemon.kept_locks().len(), 2);
+}

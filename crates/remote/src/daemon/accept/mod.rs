@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 
 use crate::daemon::accept::identify::Entrance;
 use crate::daemon::accept::pending::PendingConnection;
+use crate::daemon::locks::safe_state;
 use crate::daemon::{Daemon, Shared};
 #[cfg(unix)]
 use crate::net::UnixSocket;
@@ -116,6 +117,7 @@ impl Daemon {
             abandon.cancel();
             connections.wait().await;
         }
+        safe_state::end_kept(locks);
         if !locks.safe_states_reached_within(config.safe_state_timeout).await {
             warn!(daemon = %config.name, "some objects have not come to a safe state in time");
         }

@@ -16,6 +16,7 @@ use crate::lock::policy::{Hold, Lock, PhaseView, Ticket};
 use crate::lock::status::{LockOwner, LockState, LockStatus, LockWaiter};
 use crate::lock::types::LockSettings;
 use crate::lock::types::{Outcome, Party};
+use crate::object::LockOrigin;
 use crate::session::Session;
 
 pub(super) struct LockEntry {
@@ -24,9 +25,9 @@ pub(super) struct LockEntry {
     pub(super) tickets: HashMap<Ticket, Asker>,
     /// Whose the lock is, or was last, since when.
     pub(super) owner: Option<(Arc<Session>, SystemTime)>,
-    /// Whether that one had it in an earlier process already; it has a stand-in for a session
+    /// The process in which that one got it; after an earlier one it has a stand-in for a session
     /// until it comes back.
-    pub(super) is_restored: bool,
+    pub(super) origin: LockOrigin,
     pub(super) trouble: Option<String>,
     pub(super) timer: Option<Timer>,
     /// Item streams that end after their clients, at a time.
@@ -55,7 +56,7 @@ impl LockEntry {
             settings: Arc::new(settings),
             tickets: HashMap::new(),
             owner: None,
-            is_restored: false,
+            origin: LockOrigin::ThisProcess,
             trouble: None,
             timer: None,
             stream_ends,

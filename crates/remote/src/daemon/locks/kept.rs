@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use wire::value::Value;
 
+use crate::daemon::locks::entry::LockEntry;
 use crate::daemon::locks::table::LockTable;
 use crate::lock::kept::KeptLock;
-use crate::lock::policy::{KeptHold, RESTORED_SESSION};
+use crate::lock::policy::{KeptHold, is_restored_session, restored_session};
 use crate::lock::types::Party;
+use crate::object::LockOrigin;
 use crate::session::{Peer, Session};
 
 impl LockTable {
@@ -28,6 +30,8 @@ impl LockTable {
                 epoch,
                 ttl,
                 until,
+                is_rested: entry.origin == LockOrigin::StoppedProcess
+                    && is_restored_session(owner.session),
             })
         });
         let mut kept: Vec<KeptLock> = kept.collect();
@@ -39,9 +43,10 @@ impl LockTable {
     /// if its object has no lock, or its epoch was not given by an earlier process.
     pub(crate) fn restore(self: &Arc<Self>, lock: &KeptLock, left: Duration) -> bool {
         let mut is_restored = false;
-        self.event(&lock.id, |_, entry, now, effects| {
+        self.event(&lock.id, |ticket, entry, now, effects| {
+            let session = restored_session(ticket);
             let owner = Party {
-                session: 0,
+                session,
                 user: lock.user.clone(),
                 identity: lock.identity.clone(),
                 address: lock.address.clone(),
@@ -52,22 +57,34 @@ impl LockTable {
             let left = left.min(entry.settings.max_ttl);
             is_restored = !left.is_zero() && entry.lock.restore(now, hold, left, effects);
             if is_restored {
-                entry.owner = Some((Arc::new(stand_in(lock)), lock.since));
-                entry.is_restored = true;
+                entry.owner = Some((Arc::new(stand_in(lock, session)), lock.since));
+                entry.origin = match lock.is_rested {
+                    true => LockOrigin::StoppedProcess,
+                    false => LockOrigin::LostProcess,
+                };
             }
         });
         is_restored
     }
 
-    /// Whether the object's last owner had its lock in an earlier process already: what it drove
-    /// has gone with that.
-    pub(super) fn is_restored(&self, id: &str) -> bool {
-        self.state().entry(id).is_some_and(|entry| entry.is_restored)
+    /// The process in which the object's last owner got its lock.
+    pub(super) fn origin(&self, id: &str) -> LockOrigin {
+        self.state().entry(id).map(|entry| entry.origin).unwrap_or_default()
+    }
+
+    /// The objects whose locks the next process restores, with the sessions of their owners.
+    pub(super) fn kept_owners(&self) -> Vec<(String, Arc<Session>)> {
+        let state = self.state();
+        let kept = state.entries.iter().filter(|(_, entry)| entry.lock.kept().is_some());
+        let owner = |(id, entry): (&String, &LockEntry)| {
+            entry.owner.as_ref().map(|(session, _)| (id.clone(), Arc::clone(session)))
+        };
+        kept.filter_map(owner).collect()
     }
 }
 
 /// A session in the place of an owner from an earlier process, for the methods of the safe state.
-fn stand_in(lock: &KeptLock) -> Session {
+fn stand_in(lock: &KeptLock, number: u64) -> Session {
     let peer = lock.address.parse().map_or(Peer::Unix { process: None }, Peer::Tcp);
-    Session::new(RESTORED_SESSION, peer, lock.id.clone(), Value::None)
+    Session::new(number, peer, lock.id.clone(), Value::None)
 }

@@ -21,8 +21,8 @@ use crate::daemon::locks::abort;
 use crate::daemon::locks::step::{StepEnd, StepTask, run_step, step_result};
 use crate::daemon::locks::table::{LockTable, Reactions};
 use crate::daemon::streams::{self, EndedStream, Origin};
-use crate::lock::policy::{LateWork, RESTORED_SESSION};
-use crate::object::{Object, SafeState};
+use crate::lock::policy::{LateWork, is_restored_session};
+use crate::object::{LockOrigin, Object, SafeState};
 use crate::session::Session;
 
 /// The reactions of a lock table.
@@ -169,10 +169,10 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
             };
             late.extend(steps.run(&name, close).await);
         }
-        let is_restored = locks.is_restored(id);
+        let origin = locks.origin(id);
         for method in &settings.on_disconnect {
             let (object, session) = (Arc::clone(&object), Arc::clone(session));
-            let reason = SafeState::LockLost { method: method.clone(), is_restored };
+            let reason = SafeState::LockLost { method: method.clone(), origin };
             let call = async move {
                 match object.safe_state(&session, reason) {
                     Some(call) => call.await,
@@ -189,11 +189,57 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
             }
         }
     }
-    if session.id == RESTORED_SESSION {
+    if is_restored_session(session.id) {
         // No connection's end comes that would tell the objects.
         tell_objects(locks, session);
     }
     steps.is_done = true;
+}
+
+/// The daemon ends: brings the objects to a safe state whose locks outlive it. Their owners may not
+/// come back, and the next process has objects of its own.
+pub(crate) fn end_kept(locks: &Arc<LockTable>) {
+    let Ok(runtime) = Handle::try_current() else { return };
+    for (id, session) in locks.kept_owners() {
+        let kept = Arc::clone(locks);
+        locks
+            .safe_states
+            .spawn_on(async move { end_kept_object(&kept, &id, &session).await }, &runtime);
+    }
+}
+
+async fn end_kept_object(locks: &LockTable, id: &str, session: &Arc<Session>) {
+    let (Some(settings), Some(object)) = (locks.settings(id), locks.registry.get(id)) else {
+        return;
+    };
+    if object.ends_in_safe_state() {
+        return;
+    }
+    let daemon = &locks.daemon;
+    for method in &settings.on_disconnect {
+        let (object, session) = (Arc::clone(&object), Arc::clone(session));
+        let origin = LockOrigin::ThisProcess;
+        let reason = SafeState::LockLost { method: method.clone(), origin };
+        let call = async move {
+            match object.safe_state(&session, reason) {
+                Some(call) => call.await,
+                None => Ok(false),
+            }
+        };
+        let permit = locks.calls.take().await;
+        let ended = run_step(call, locks.safe_state_timeout).await;
+        drop(permit);
+        let trouble = match ended {
+            StepEnd::Done { .. } => {
+                info!(%daemon, service = id, what = method, "brought to rest");
+                continue;
+            }
+            StepEnd::Failed(trouble) => trouble,
+            StepEnd::Late(_) => "has not returned in time".to_owned(),
+        };
+        warn!(%daemon, service = id, what = method, trouble,
+            "what brings it to rest has failed; the instrument may not be in a safe state");
+    }
 }
 
 /// The steps to a safe state. However this ends, the lock hears of it: or else nobody would ever

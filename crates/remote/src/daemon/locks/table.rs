@@ -25,6 +25,7 @@ use crate::daemon::streams::{EndedStream, Streams};
 use crate::lock::policy::{Effect, Ticket};
 use crate::lock::status::LockStatus;
 use crate::lock::types::{Break, Event, LockLog, LockSettings, Outcome, Party, Refusal, Request};
+use crate::object::LockOrigin;
 use crate::session::Session;
 use crate::token::TokenHash;
 use crate::users::Login;
@@ -434,7 +435,9 @@ impl LockTable {
                             entry.owner = None;
                         }
                         // An owner that comes back has it as before.
-                        entry.is_restored &= record.event != Event::Granted;
+                        if record.event == Event::Granted {
+                            entry.origin = LockOrigin::ThisProcess;
+                        }
                         if let Some(log) = &log {
                             log(id, &record);
                         }

@@ -6,12 +6,25 @@
 use std::time::{Duration, Instant};
 
 use super::super::types::{Event, Party};
+use super::calls::OWN_SESSION;
 use super::steps::record;
 use super::{Effect, Hold, Lock, LockPhase};
 use crate::token::TokenHash;
 
-/// The session of an owner from an earlier process: no client of this one has its number.
-pub(crate) const RESTORED_SESSION: u64 = u64::MAX - 1;
+/// The least number of a session of an owner from an earlier process; clients are numbered from 1.
+const FIRST_RESTORED_SESSION: u64 = 1 << 63;
+
+/// The session of an owner from an earlier process, by a number that no other restored lock of this
+/// process has: what ends with one owner must not end with another.
+pub(crate) fn restored_session(number: u64) -> u64 {
+    // The last number of all is the daemon's own session.
+    OWN_SESSION - 1 - number.min(FIRST_RESTORED_SESSION - 2)
+}
+
+/// Whether this is the session of an owner from an earlier process.
+pub(crate) fn is_restored_session(session: u64) -> bool {
+    (FIRST_RESTORED_SESSION..OWN_SESSION).contains(&session)
+}
 
 /// The parts of a lock with a token that the next process needs.
 pub(crate) struct KeptHold<'a> {
@@ -36,8 +49,8 @@ impl Lock {
         Some(KeptHold { owner: &hold.owner, epoch: hold.epoch, token, ttl, until })
     }
 
-    /// Restores a lock of an earlier process for `left`; false if its epoch was not given by an
-    /// earlier process.
+    /// Restores a lock of an earlier process for `left`; its owner has a [`restored_session`]. False
+    /// if its epoch was not given by an earlier process.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
@@ -47,9 +60,8 @@ impl Lock {
     ) -> bool {
         let may = matches!(self.phase, LockPhase::Free) && epoch < self.next_epoch;
         if may && let Some(until) = now.checked_add(left) {
-            let owner = Party { session: RESTORED_SESSION, ..owner.clone() };
             let token = Some((token, ttl));
-            let hold = Hold::new(owner, epoch, now, token, String::new());
+            let hold = Hold::new(owner.clone(), epoch, now, token, String::new());
             effects.push(record(&hold, Event::Suspended { ttl: left }, None));
             self.phase = LockPhase::Away { hold, until };
         }

@@ -40,7 +40,7 @@ use crate::token::TokenHash;
 pub(crate) use attempts::ATTEMPT_LIFE;
 use attempts::Attempts;
 pub(crate) use calls::{ABORT_SESSION, Call, LateWork, OWN_SESSION};
-pub(crate) use kept::{KeptHold, RESTORED_SESSION};
+pub(crate) use kept::{KeptHold, is_restored_session, restored_session};
 pub(crate) use shown::PhaseView;
 
 /// How long a plain `lock()` waits for running calls, and how long the next owner keeps new calls

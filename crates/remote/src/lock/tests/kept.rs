@@ -1,6 +1,7 @@
 //! Locks that the next process of their daemon restores.
 
-use super::super::policy::Lock;
+use super::super::policy::{KeptHold, Lock, is_restored_session, restored_session};
+use super::super::types::Party;
 use super::Story;
 
 /// The first epoch of the next process.
@@ -21,6 +22,8 @@ fn restart(story: &Story) -> (Story, bool) {
     let Some(kept) = story.lock.kept() else { return (next, false) };
     let left = kept.until.map_or(kept.ttl, |until| until - story.now);
     let mut effects = Vec::new();
+    let owner = Party { session: restored_session(1), ..kept.owner.clone() };
+    let kept = KeptHold { owner: &owner, ..kept };
     let is_restored = next.lock.restore(next.now, kept, left, &mut effects);
     assert_eq!((is_restored, effects.len()), (true, 1));
     (next, true)
@@ -90,4 +93,16 @@ fn a_restored_lock_is_restored_again_and_no_epoch_comes_twice() {
     let mut late = Lock::new(1, true);
     let kept = story.lock.kept().unwrap();
     assert!(!late.restore(story.now, kept, std::time::Duration::from_secs(1), &mut Vec::new()));
+}
+
+#[test]
+fn each_restored_lock_has_a_session_of_its_own() {
+    let numbers = [0, 1, 2, u64::MAX];
+    let sessions = numbers.map(restored_session);
+    assert!(sessions.into_iter().all(is_restored_session), "{sessions:?}");
+    assert!(sessions.is_sorted_by(|one, next| one > next), "{sessions:?}");
+    assert!(
+        ![0, 1, u64::MAX].into_iter().any(is_restored_session),
+        "of aborts, clients, the daemon"
+    );
 }
