@@ -259,6 +259,34 @@ def test_a_changed_configuration_is_named_before_anything_stops(old):
     file.write_text(file.read_text() + "# changed\n")
     said = lab.run("upgrade", "--timeout", NEVER, timeout=NEVER)
     assert "The configuration has changed since the lab took it up" in said.text, said.text
+    # Of a lab that runs with this program already nothing is taken up.
+    file.write_text(file.read_text() + "# again\n")
+    said = lab.run("upgrade")
+    assert "The configuration has changed" not in said.text, said.text
+
+
+def test_where_systemd_cannot_be_told_the_way_back_goes_without_it(lab):
+    program = lab.binary
+    install(lab, program)
+    lab.config(SMALL_LAB, ns_port=free_port())
+    lab.variables |= {"FERROLAB_SERVICE": "user", "NOTIFY_SOCKET": str(lab.folder / "notify"), "XDG_CONFIG_HOME": str(lab.files)}
+    lab.variables |= {"XDG_RUNTIME_DIR": "", "DBUS_SESSION_BUS_ADDRESS": ""}
+    lab.up()
+    supervisor = lab.supervisor()
+    install(lab, program)
+    said = lab.run("upgrade", check=False)
+    assert said.returncode == 1 and "has no bus to it here" in said.text and "nothing was stopped" in said.text, said.text
+    assert lab.supervisor() == supervisor
+    # There seems to be one, and is not.
+    lab.variables |= {"XDG_RUNTIME_DIR": str(lab.files)}
+    systemctl = lab.folder / "bin/systemctl"
+    systemctl.write_text("#!/bin/sh\necho Failed to connect to bus >&2\nexit 1\n")
+    systemctl.chmod(0o755)
+    said = lab.run("upgrade", "--timeout", NEVER, check=False, timeout=NEVER)
+    assert said.returncode == 1, said.text
+    for words in ["Failed to connect to bus", "going back without it", "the lab runs on with the program before"]:
+        assert words in said.text, said.text
+    assert programs(lab) == identity(lab.home / "state/program-before-upgrade")
 
 
 def test_a_lab_that_is_not_up(lab):

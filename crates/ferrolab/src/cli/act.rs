@@ -7,7 +7,7 @@ use miette::Report;
 
 use super::output::print_json;
 use super::progress::Progress;
-use super::up::{Standing, failures};
+use super::up::{SettledListing, failures};
 use super::{InUse, Outcome, explain, paths, runtime, supervisor};
 use crate::paths::Paths;
 use crate::supervise::control::client::News;
@@ -184,7 +184,7 @@ fn restart_services(Services { services, timeout, json, in_use }: &Services) -> 
         failed.push("its daemon has ended meanwhile; see `ferrolab status`".to_owned());
     }
     if *json {
-        print_json(&Standing::new(&listing, &failed))?;
+        print_json(&SettledListing::new(&listing, &failed))?;
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -235,7 +235,7 @@ fn run(
         (all.host, all.troubles) = (listing.host, listing.troubles);
     }
     if *json {
-        print_json(&Standing::new(&all, &failed))?;
+        print_json(&SettledListing::new(&all, &failed))?;
     }
     Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

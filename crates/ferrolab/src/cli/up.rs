@@ -67,16 +67,16 @@ pub(super) struct Arguments {
 
 /// How entries stand after a command that has changed something, for scripts.
 #[derive(Debug, Serialize)]
-pub(super) struct Standing<'a> {
+pub(super) struct SettledListing<'a> {
     #[serde(flatten)]
     listing: &'a Listing,
     /// Entries that should run and do not, and why; a sentence each.
     failures: &'a [String],
 }
 
-impl<'a> Standing<'a> {
+impl<'a> SettledListing<'a> {
     pub(super) fn new(listing: &'a Listing, failures: &'a [String]) -> Self {
-        Standing { listing, failures }
+        SettledListing { listing, failures }
     }
 }
 
@@ -99,7 +99,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let whole = failed.is_empty() && !fell_back;
     let code = if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if arguments.json {
-        print_json(&Standing::new(&listing, &failed))?;
+        print_json(&SettledListing::new(&listing, &failed))?;
         return Ok(code);
     }
     tell(&listing, was_up, &failed);

@@ -14,12 +14,12 @@ use std::time::Duration;
 use clap::Args;
 use miette::{IntoDiagnostic, Report, WrapErr, miette};
 use serde::Serialize;
-use supervisor::{CommandSpec, InstanceLock, Output, Spawner};
+use supervisor::{CommandSpec, Exit, InstanceLock, Output, Spawner};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::output::print_json;
-use super::up::{self, FOREGROUND, Standing};
+use super::up::{self, FOREGROUND, SettledListing};
 use super::{InUse, Outcome, down, explain, paths, runtime, service, supervisor};
 use crate::os::{self, SYSTEM, USER};
 use crate::paths::Paths;
@@ -33,6 +33,9 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Longest wait for the end of a lab that is being stopped and has not said so: its processes have
 /// their graces, and what hangs is killed.
 const LAB_END_TIME: Duration = Duration::from_secs(300);
+
+/// Longest wait for the version of the kept program, which shows that it can be started.
+const VERSION_TIME: Duration = Duration::from_secs(60);
 
 /// Longest wait for a supervisor that has the lab's lock and does not answer yet.
 const ANSWER_TIME: Duration = Duration::from_secs(60);
@@ -66,6 +69,8 @@ struct LabBefore {
     program: Option<PathBuf>,
     /// The file of this program, before anything changes.
     this: PathBuf,
+    /// Whether the configuration has changed since the lab took it up.
+    is_changed: bool,
 }
 
 /// The outcome, for scripts.
@@ -77,7 +82,7 @@ struct Upgraded<'a> {
     /// The copy of the program that ran before.
     kept_program: Option<&'a Path>,
     #[serde(flatten)]
-    standing: Standing<'a>,
+    listing: SettledListing<'a>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Outcome {
@@ -90,7 +95,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     }
     let kept = before.program.as_deref().map(|program| keep(program, &paths)).transpose()?;
     if let Some(kept) = &kept {
-        runtime.block_on(check_runs(kept))?;
+        runtime.block_on(check_runs(kept, VERSION_TIME))?;
+    }
+    if before.is_changed {
+        say(
+            "The configuration has changed since the lab took it up; it counts from this upgrade on.",
+        );
     }
     runtime.block_on(stop(&paths, arguments.in_use))?;
 
@@ -120,9 +130,11 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     };
     let neither =
         || format!("the lab is not as it was, with this program ({failure}) or the one before");
-    if is_service {
-        // Its unit would start this program again, beside the one before.
-        service::stop_of_user().wrap_err_with(neither)?;
+    // Its unit would start this program again, beside the one before.
+    if is_service && let Err(report) = service::stop_of_user() {
+        say(&format!(
+            "systemd cannot be told to stop the lab's unit ({report}); going back without it."
+        ));
     }
     let back =
         runtime.block_on(go_back(&paths, &kept, simulates, seconds)).wrap_err_with(neither)?;
@@ -182,6 +194,14 @@ async fn examine(paths: &Paths, in_use: InUse) -> Result<LabBefore, Report> {
     }
     let program = pid.and_then(os::program_of);
     let this = std::env::current_exe().into_diagnostic()?;
+    if listing.host.manager.as_deref() == Some(USER) && !service::has_bus_of_user() {
+        return Err(miette!(
+            help =
+                "log in as this user (ssh or the console, not `su` or `sudo`), and upgrade there",
+            "systemd has started this lab, and `systemctl --user` has no bus to it here \
+             (neither XDG_RUNTIME_DIR nor DBUS_SESSION_BUS_ADDRESS is set); nothing was stopped"
+        ));
+    }
     if listing.host.manager.as_deref() == Some(USER)
         && let Some(started) = service::program_of_user()
         && !os::is_same_file(&started, &this)
@@ -194,12 +214,9 @@ async fn examine(paths: &Paths, in_use: InUse) -> Result<LabBefore, Report> {
             this.display()
         ));
     }
-    if active_config::fingerprint(paths).is_some_and(|now| now != listing.host.configuration) {
-        say(
-            "The configuration has changed since the lab took it up; it counts from this upgrade on.",
-        );
-    }
-    Ok(LabBefore { listing, program, this })
+    let now = active_config::fingerprint(paths);
+    let is_changed = now.is_some_and(|now| now != listing.host.configuration);
+    Ok(LabBefore { listing, program, this, is_changed })
 }
 
 /// Says something on the terminal. One that is gone must not end the command in the middle.
@@ -237,8 +254,9 @@ fn keep(program: &Path, paths: &Paths) -> Result<PathBuf, Report> {
     Ok(kept)
 }
 
-/// Checks that the kept program can be started: its folder may forbid that.
-async fn check_runs(kept: &Path) -> Result<(), Report> {
+/// Checks within `time` that the kept program can be started and works: its folder may forbid that,
+/// and the disk may be full of half of it.
+async fn check_runs(kept: &Path, time: Duration) -> Result<(), Report> {
     let mut command = CommandSpec::new(kept).args(["--version"]);
     (command.stdout, command.stderr) = (Output::Null, Output::Null);
     let started = Spawner::permanent().into_diagnostic()?.spawn(command).await;
@@ -248,8 +266,16 @@ async fn check_runs(kept: &Path) -> Result<(), Report> {
             kept.display()
         )
     })?;
-    started.wait().await;
-    Ok(())
+    let begun = Instant::now();
+    let fault = match timeout(time, started.wait()).await {
+        Ok(Exit::Code(0)) => return Ok(()),
+        Ok(exit) => format!("{exit} after {:.1} s", begun.elapsed().as_secs_f64()),
+        Err(_) => format!("has not ended within {} s", time.as_secs_f64()),
+    };
+    Err(miette!(
+        "`{} --version` {fault}, so there would be no way back; nothing was stopped",
+        kept.display()
+    ))
 }
 
 /// Stops the lab. From then on neither Ctrl-C nor the end of the terminal ends this command.
@@ -264,10 +290,19 @@ async fn stop(paths: &Paths, in_use: InUse) -> Result<(), Report> {
         _ = interrupt.recv() => interrupted(),
         _ = hangup.recv() => interrupted(),
     };
+    see_end(paths, stopped).await
+}
+
+/// Waits for the end of a lab where the request to stop it has failed, and it ends all the same.
+async fn see_end(paths: &Paths, stopped: Result<(), Report>) -> Result<(), Report> {
     let Err(report) = stopped else { return Ok(()) };
     if goes_on(paths).await {
         return Err(report);
     }
+    say(&format!(
+        "Waiting at most {} s until the lab, which was told to stop, has ended ({report}).",
+        LAB_END_TIME.as_secs()
+    ));
     // A lab that is down, or about to be, must come up again.
     match InstanceLock::wait_free(&paths.lock_file(), LAB_END_TIME).await.into_diagnostic()? {
         true => Ok(()),
@@ -344,9 +379,14 @@ async fn go_back(
     say("It does not come up; going back to the program before.");
     let socket = paths.control_socket().into_diagnostic()?;
     let deadline = Instant::now() + ANSWER_TIME;
+    let mut has_said = false;
     loop {
         match Client::connect(&socket).await {
-            Ok(_) => break stop(paths, InUse::FORCE).await?,
+            Ok(client) => {
+                // Nothing ends this command now: the lab is not as it was.
+                let stopped = down::stop_lab(paths, client, None, InUse::FORCE).await.map(drop);
+                break see_end(paths, stopped).await?;
+            }
             Err(ControlError::NotRunning { .. }) => {}
             Err(error) => return Err(explain(error)),
         }
@@ -356,6 +396,12 @@ async fn go_back(
             .into_diagnostic()?
         {
             break;
+        }
+        if !std::mem::replace(&mut has_said, true) {
+            say(&format!(
+                "Waiting at most {} s until its supervisor answers or has ended.",
+                ANSWER_TIME.as_secs()
+            ));
         }
         if Instant::now() >= deadline {
             let pid = InstanceLock::holder(&paths.lock_file()).unwrap_or_default();
@@ -372,8 +418,8 @@ fn tell(arguments: &Arguments, before: &str, kept: Option<&Path>, listing: &List
     let failures = up::failures(listing);
     let is_whole = failures.is_empty();
     if arguments.json {
-        let standing = Standing::new(listing, &failures);
-        print_json(&Upgraded { before, now: VERSION, kept_program: kept, standing })?;
+        let settled = SettledListing::new(listing, &failures);
+        print_json(&Upgraded { before, now: VERSION, kept_program: kept, listing: settled })?;
     } else if let Some(kept) = kept {
         println!("The lab runs with this program now: {VERSION}, before {before}.");
         println!("The program before is kept: {}", kept.display());
@@ -387,4 +433,33 @@ fn tell(arguments: &Arguments, before: &str, kept: Option<&Path>, listing: &List
         }
     }
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_kept_program_that_does_not_work_is_named_with_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        let (never, soon) = (Duration::from_secs(600), Duration::from_millis(50));
+        for (script, time, fault) in [
+            ("exit 0", never, None),
+            ("exit 7", never, Some("exited with code 7 after ")),
+            ("kill -9 $$", never, Some("killed by SIGKILL after ")),
+            ("sleep 600", soon, Some("has not ended within 0.05 s")),
+        ] {
+            fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            let said = check_runs(&program, time).await.err().map(|report| report.to_string());
+            match (&said, fault) {
+                (None, None) => {}
+                (Some(said), Some(fault)) => assert!(said.contains(fault), "{said}"),
+                _ => panic!("{script}: {said:?}"),
+            }
+        }
+    }
 }
