@@ -15,8 +15,8 @@ use crate::service::ServiceState;
 
 /// Calls a method of the safe state on the instance that the session drives; returns whether it was
 /// called. Where the single instance died with its process, another is made for the call; so it is
-/// where the owner got the lock in an earlier process of the daemon. A session's own instance cannot
-/// be made again: after a process that had not released it, the safe state was not reached.
+/// where the owner got the lock in an earlier process of the daemon. A session's own instance
+/// cannot be made again: after a process that had not released it, the safe state was not reached.
 pub(crate) async fn to_rest(
     service: Arc<ServiceState>,
     session: Arc<Session>,

@@ -452,7 +452,8 @@ mod tests {
             ("kill -9 $$", never, Some("killed by SIGKILL after ")),
             ("sleep 600", soon, Some("has not ended within 0.05 s")),
         ] {
-            fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            let text = format!("#!/bin/sh\n{script}\n");
+            crate::files::replace_private(&program, text.as_bytes()).unwrap();
             fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
             let said = check_runs(&program, time).await.err().map(|report| report.to_string());
             match (&said, fault) {

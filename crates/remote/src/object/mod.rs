@@ -207,7 +207,8 @@ pub trait Object: Send + Sync + 'static {
         Some(Box::pin(async move { answer.wait().await.map(|_| true) }))
     }
 
-    /// Whether the object's own end, after that of its daemon, brings the instrument to a safe state.
+    /// Whether the object's own end, after that of its daemon, brings the instrument to a safe
+    /// state.
     fn ends_in_safe_state(&self) -> bool {
         false
     }

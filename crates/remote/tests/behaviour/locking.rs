@@ -449,6 +449,8 @@ async fn what_has_no_end_of_its_own_reaches_its_safe_state_with_the_daemon_that_
     assert_eq!(fixture.daemon.kept_locks().len(), 2);
     let Fixture { instrument, _serving: serving, daemon, .. } = fixture;
     serving.end().await;
+    // The end of the daemon does not wait for ever.
+    instrument.wait_for("off").await;
     assert_eq!(instrument.seen(), ["drive", "off"]);
     assert_eq!((hosted.seen(), free.seen()), (vec!["drive".to_owned()], Vec::new()));
     // They are the next process's all the same.

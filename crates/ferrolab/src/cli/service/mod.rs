@@ -198,8 +198,8 @@ fn systemctl(system: bool, words: &[&str]) -> Vec<String> {
     ["systemctl", scope].iter().chain(words).map(|word| (*word).to_owned()).collect()
 }
 
-/// Whether `systemctl --user` knows here where this user's service manager is: a user who has come by
-/// `su` or `cron` has none of the variables.
+/// Whether `systemctl --user` knows here where this user's service manager is: a user who has come
+/// by `su` or `cron` has none of the variables.
 pub(super) fn has_bus_of_user() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     is_set("XDG_RUNTIME_DIR") || is_set("DBUS_SESSION_BUS_ADDRESS")

@@ -197,7 +197,7 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
 }
 
 /// The daemon ends: brings the objects to a safe state whose locks outlive it. Their owners may not
-/// come back, and the next process has objects of its own.
+/// come back, and the next process makes other objects.
 pub(crate) fn end_kept(locks: &Arc<LockTable>) {
     let Ok(runtime) = Handle::try_current() else { return };
     for (id, session) in locks.kept_owners() {

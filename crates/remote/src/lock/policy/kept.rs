@@ -49,8 +49,8 @@ impl Lock {
         Some(KeptHold { owner: &hold.owner, epoch: hold.epoch, token, ttl, until })
     }
 
-    /// Restores a lock of an earlier process for `left`; its owner has a [`restored_session`]. False
-    /// if its epoch was not given by an earlier process.
+    /// Restores a lock of an earlier process for `left`; its owner has a [`restored_session`].
+    /// False if its epoch was not given by an earlier process.
     pub(crate) fn restore(
         &mut self,
         now: Instant,
