@@ -45,7 +45,7 @@ pub(super) struct Presence {
     pub(super) live: HashSet<Arc<str>>,
     /// Hosts whose presence stands in the registry under the present lease.
     pub(super) written: HashSet<Arc<str>>,
-    /// Hosts whose presence may stand there, too: the answer to a write was lost.
+    /// Hosts whose presence may stand there or not: the answer to a write was lost.
     pub(super) unsure: HashSet<Arc<str>>,
     /// Why the registry does not do its part, as was last told.
     pub(super) told: Option<String>,
@@ -152,7 +152,11 @@ impl Presence {
             };
             let writes = changed.iter().map(write).collect();
             if let Err(error) = self.put(writes).await {
-                self.unsure.extend(changed.iter().map(|(host, _)| Arc::clone(host)));
+                // What the registry has of them is unknown: each is written or removed again.
+                for (host, _) in changed {
+                    self.written.remove(host);
+                    self.unsure.insert(Arc::clone(host));
+                }
                 return Err(error);
             }
             for (host, is_there) in changed {

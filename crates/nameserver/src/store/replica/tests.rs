@@ -380,6 +380,25 @@ async fn a_host_whose_announcement_had_no_answer_is_taken_out_when_it_is_silent(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_whose_removal_had_no_answer_is_announced_when_it_is_back() {
+    let registry = FakeRegistry::new();
+    let [one, two] = ["one", "two"].map(|id| replica(&registry, id));
+    until("both are loaded", || is_well(&one) && is_well(&two)).await;
+    let is_announced = || registry.lock().keys.keys().any(|key| key.starts_with("hosts/h1/"));
+    renew(&one, "h1", &["h.a"]).await.unwrap();
+    until("the other shows it", || shows(&two, "h.a")).await;
+    // The answer is lost only after the announcement was acknowledged.
+    sleep(Duration::from_secs(1)).await;
+    registry.lock().loses_answers = true;
+    until("it is removed", || !is_announced()).await;
+    // It is back while the removal is tried again.
+    let _ = renew(&one, "h1", &[]).await;
+    registry.lock().loses_answers = false;
+    until("it is announced again", is_announced).await;
+    until("both show it", || shows(&one, "h.a") && shows(&two, "h.a")).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_could_not_be_written_is_written_later() {
     let registry = FakeRegistry::new();
     let file = Arc::new(File::default());
