@@ -24,4 +24,4 @@ mod store;
 pub use directory::register;
 pub use limits::{MAX_TAG_BYTES, limits};
 pub use object::NameServerObject;
-pub use store::{LAB, Store};
+pub use store::{Store, taken_by_others};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use remote::access::AccessKind;
 use remote::{AccessGate, Exception, Peer, Session};
 
-use crate::store::{Entry, LAB, NameRights};
+use crate::store::{Entry, LAB, NameRights, lab_owner};
 
 /// The client that makes a change.
 #[derive(Clone)]
@@ -40,8 +40,7 @@ impl Client {
         gate: Option<&Arc<AccessGate>>,
         host: Option<&str>,
     ) -> Self {
-        let lab = host.map_or_else(|| LAB.into(), |host| format!("{LAB} {host}").into());
-        Client::of(session, gate, Some(lab))
+        Client::of(session, gate, Some(lab_owner(host)))
     }
 
     fn of(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>, lab: Option<Arc<str>>) -> Self {

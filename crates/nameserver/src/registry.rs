@@ -112,6 +112,8 @@ pub trait Registry: Send + Sync + 'static {
     fn check(&self) -> RegistryFuture<'_, ()>;
     /// All keys.
     fn load(&self) -> RegistryFuture<'_, Snapshot>;
+    /// The first of the keys that begin with a prefix, in their order.
+    fn first<'a>(&'a self, prefix: &'a str) -> RegistryFuture<'a, Option<KeyValue>>;
     /// The changes from this revision on.
     fn watch(&self, first: i64) -> RegistryFuture<'_, Box<dyn Changes>>;
     /// Makes all changes, or none; at most [`MAX_WRITES`]. The written keys end with the lease.

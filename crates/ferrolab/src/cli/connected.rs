@@ -1,6 +1,7 @@
 //! Connections of a configuration that `config check --connect` tries: the etcd of each nameserver.
 
 use lab_config::{Configuration, Etcd};
+use nameserver::taken_by_others;
 use serde::Serialize;
 
 use super::table::lines_for_terminal;
@@ -51,7 +52,7 @@ async fn check_etcd(
 ) -> Result<(), String> {
     let registry = EtcdRegistry::new(etcd)?;
     registry.probe().await.map_err(|error| error.to_string())?;
-    let others = registry.names_of_others(names, own, has_access).await;
+    let others = taken_by_others(&registry, names, own, has_access).await;
     let others = others.map_err(|error| error.to_string())?;
     let more = match others.len().saturating_sub(MAX_NAMES_SHOWN) {
         0 => String::new(),

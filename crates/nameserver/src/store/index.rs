@@ -24,7 +24,12 @@ const PER_USE: usize = 3 * size_of::<Arc<str>>();
 const PER_TAG: usize = 300;
 /// The owner of the names of a lab's own daemons; in a shared directory the lab's host follows. No
 /// user has a name with a space in it.
-pub const LAB: &str = "the lab";
+pub(crate) const LAB: &str = "the lab";
+
+/// The owner of the names of a lab's own daemons; in a shared directory, of the lab with this host.
+pub(crate) fn lab_owner(host: Option<&str>) -> Arc<str> {
+    host.map_or_else(|| LAB.into(), |host| format!("{LAB} {host}").into())
+}
 
 /// The entry of a name. Entries are equal when the database keeps the same of them.
 #[derive(Clone, Debug)]

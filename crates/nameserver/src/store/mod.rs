@@ -23,10 +23,12 @@ use remote::{BoxFuture, Exception};
 use tokio::sync::watch;
 
 use database::DatabaseError;
-pub use index::LAB;
-pub(crate) use index::{Entry, Index, Named};
+pub(crate) use index::{Entry, Index, LAB, Named, lab_owner};
 pub(crate) use lease::Lease;
+#[cfg(test)]
+pub(crate) use replica::FakeRegistry;
 pub(crate) use replica::LiveHosts;
+pub use replica::taken_by_others;
 pub(crate) use shares::{Pace, Share};
 pub(crate) use transaction::{Change, Lost, NameRights, Transaction};
 use transaction::{SharedIndex, write};

@@ -64,9 +64,9 @@ pub(super) enum Tries<'a> {
 
 impl Tries<'_> {
     /// Time for the answer to the next try; `None` after the last.
-    fn next(self, tried: usize, asked: usize, members: usize) -> Option<Duration> {
+    fn next(self, tried: usize, failed: usize, members: usize) -> Option<Duration> {
         match self {
-            Tries::OneEach(within) => (asked < members).then_some(within),
+            Tries::OneEach(within) => (failed < members).then_some(within),
             Tries::Timed(times) => times.get(tried).copied(),
         }
     }
@@ -140,10 +140,10 @@ impl Members {
     ) -> Result<(Vec<u8>, String), RegistryError> {
         let mut failures: Vec<String> = Vec::new();
         let (mut has_logged_in, mut body) = (false, ask.body);
-        // Tries at members that took the request, and members in a row that did not; all tries.
-        let (mut tried, mut refused, mut asked) = (0, 0, 0);
+        // Tries at members that took the request, and members in a row that did not.
+        let (mut tried, mut refused) = (0, 0);
         while refused < self.servers.len()
-            && let Some(within) = ask.tries.next(tried, asked, self.servers.len())
+            && let Some(within) = ask.tries.next(tried, failures.len(), self.servers.len())
         {
             let (number, server) = self.current();
             let at = server.shown().to_owned();
@@ -161,7 +161,6 @@ impl Members {
                             reason
                         }
                     };
-                    asked += 1;
                     self.leave(number);
                     failures.push(format!("{at}: {reason}"));
                     continue;
@@ -190,7 +189,6 @@ impl Members {
                     // It answers and cannot decide; another member may, or it in a moment.
                     self.leave(number);
                     failures.push(told);
-                    asked += 1;
                     (tried, refused, body) = (tried + 1, 0, ask.again);
                 }
                 EtcdRefusal::Other(error) => return Err(error),

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::Etcd;
-use nameserver::LAB;
 use nameserver::registry::{
     Changes, Commit, KeyValue, Registry, RegistryError, RegistryFuture, RegistryLease, Snapshot,
     Write,
@@ -127,43 +126,6 @@ impl EtcdRegistry {
         self.check_prefix(false).await
     }
 
-    /// Those of the names that another host than `own` has, with their URIs: of one that is there,
-    /// or with an owner, who stays while it is away. A lab with rules of access takes those of
-    /// users. Changes nothing.
-    ///
-    /// # Errors
-    /// etcd does not answer.
-    pub async fn names_of_others(
-        &self,
-        names: &[&str],
-        own: Option<&str>,
-        has_access: bool,
-    ) -> Result<Vec<String>, RegistryError> {
-        let mut others = Vec::new();
-        for name in names {
-            let key = encode(&format!("{}names/{name}", self.prefix));
-            let found: RangeAnswer =
-                self.ask("/v3/kv/range", &json!({ "key": key }), ANSWER_TIMEOUT).await?;
-            let value = found.kvs.first().map(|kv| serde_json::from_slice::<Value>(&kv.value));
-            let Some(Ok(value)) = value else { continue };
-            let Some(host) = value["host"].as_str().filter(|host| Some(*host) != own) else {
-                continue;
-            };
-            let mut presence = range(&format!("{}hosts/{host}/", self.prefix));
-            presence["limit"] = "1".into();
-            let found: RangeAnswer = self.ask("/v3/kv/range", &presence, ANSWER_TIMEOUT).await?;
-            let uri = value["uri"].as_str().unwrap_or("no URI");
-            match (found.kvs.is_empty(), value["owner"].as_str()) {
-                (false, _) => others.push(format!("{name} ({uri})")),
-                (true, Some(owner)) if !has_access || owner.starts_with(LAB) => {
-                    others.push(format!("{name} ({uri}, of {owner}, away)"));
-                }
-                (true, _) => {}
-            }
-        }
-        Ok(others)
-    }
-
     async fn load_all(&self) -> Result<Snapshot, RegistryError> {
         let mut snapshot = Snapshot::default();
         let mut request = range(&self.prefix);
@@ -177,11 +139,8 @@ impl EtcdRegistry {
                 request["revision"] = snapshot.revision.to_string().into();
             }
             let last = answer.kvs.last().map(|kv| kv.key.clone());
-            let key_value = |kv: messages::Kv| {
-                let key = kv.key.strip_prefix(&*self.prefix)?.to_owned();
-                Some(KeyValue { key, value: Some(kv.value), revision: kv.mod_revision })
-            };
-            snapshot.keys.extend(answer.kvs.into_iter().filter_map(key_value));
+            let key_values = answer.kvs.into_iter().filter_map(|kv| self.key_value(kv));
+            snapshot.keys.extend(key_values);
             let Some(last) = last.filter(|_| answer.more) else { return Ok(snapshot) };
             if before.as_ref().is_some_and(|before| last <= *before) {
                 // It would go on for ever.
@@ -190,6 +149,12 @@ impl EtcdRegistry {
             request["key"] = encode(&format!("{last}\0")).into();
             before = Some(last);
         }
+    }
+
+    /// A key without the prefix.
+    fn key_value(&self, kv: messages::Kv) -> Option<KeyValue> {
+        let key = kv.key.strip_prefix(&*self.prefix)?.to_owned();
+        Some(KeyValue { key, value: Some(kv.value), revision: kv.mod_revision })
     }
 
     async fn commit_all(
@@ -229,6 +194,15 @@ impl Registry for EtcdRegistry {
 
     fn load(&self) -> RegistryFuture<'_, Snapshot> {
         Box::pin(self.load_all())
+    }
+
+    fn first<'a>(&'a self, prefix: &'a str) -> RegistryFuture<'a, Option<KeyValue>> {
+        Box::pin(async move {
+            let mut request = range(&format!("{}{prefix}", self.prefix));
+            request["limit"] = "1".into();
+            let answer: RangeAnswer = self.ask("/v3/kv/range", &request, ANSWER_TIMEOUT).await?;
+            Ok(answer.kvs.into_iter().next().and_then(|kv| self.key_value(kv)))
+        })
     }
 
     fn watch(&self, first: i64) -> RegistryFuture<'_, Box<dyn Changes>> {

@@ -13,10 +13,11 @@ use tracing::{debug, error, info, warn};
 
 use super::group::{self, Group, Reply, Stages, WrittenGroup};
 use super::last_known::LastKnown;
+use super::ownership::stays_with;
 use super::records::{Records, Shown};
 use super::signal::Signal;
 use crate::registry::{Registry, RegistryError};
-use crate::store::index::{Index, LAB};
+use crate::store::index::Index;
 use crate::store::transaction::{Change, SharedIndex, Step, Transaction, undo, write};
 
 /// Changes that are tried together, at most.
@@ -245,10 +246,7 @@ impl Keeper {
             let taken = shared.iter().filter(|_| revealed.is_none()).find_map(|step| {
                 let owner = self.records.hidden_owner(&step.name)?;
                 let new = step.after.as_ref().and_then(|after| after.owner.as_deref());
-                // A lab may take the name of a user, as it may while that is shown.
-                let outranks = |new: &str| new.starts_with(LAB) && !owner.starts_with(LAB);
-                let is_taken = new != Some(&*owner) && !new.is_some_and(outranks);
-                is_taken.then(|| (Arc::clone(&step.name), owner))
+                stays_with(&owner, new).then(|| (Arc::clone(&step.name), owner))
             });
             if let Some((name, owner)) = taken {
                 undo(&mut index, shared);

@@ -11,22 +11,15 @@ use std::time::Duration;
 use remote::NAMESERVER_NAME;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::fake_registry::{FakeRegistry, File, Handle};
+pub(crate) use self::fake_registry::FakeRegistry;
+use self::fake_registry::{File, Handle};
 use super::*;
 use crate::directory;
+use crate::registry::Write;
 use crate::store::{Entry, Store};
 
 fn replica(registry: &Arc<FakeRegistry>, id: &str) -> Store {
-    with_file(registry, id, None)
-}
-
-fn with_file(
-    registry: &Arc<FakeRegistry>,
-    id: &str,
-    file: Option<Arc<dyn LastKnownFile>>,
-) -> Store {
-    let registry = Arc::new(Handle(Arc::clone(registry)));
-    Store::shared(registry, (id.into(), format!("at {id}")), file)
+    registry.store(id, None)
 }
 
 async fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
@@ -296,9 +289,7 @@ async fn a_watch_survives_compaction_and_half_open_connections() {
 async fn a_replica_that_starts_without_the_registry_shows_the_last_known_names() {
     let registry = FakeRegistry::new();
     let file = Arc::new(File::default());
-    let start = |file: &Arc<File>| {
-        with_file(&registry, "one", Some(Arc::clone(file) as Arc<dyn LastKnownFile>))
-    };
+    let start = |file: &Arc<File>| registry.store("one", Some(file.clone()));
     let trouble = |store: &Store| store.trouble().unwrap().borrow().clone().unwrap_or_default();
     let one = start(&file);
     until("it is loaded", || is_well(&one)).await;
@@ -344,7 +335,7 @@ async fn a_replica_that_starts_without_the_registry_shows_the_last_known_names()
 async fn a_last_known_name_that_has_moved_to_an_absent_host_is_hidden() {
     let registry = FakeRegistry::new();
     let file = Arc::new(File::default());
-    let start = || with_file(&registry, "one", Some(Arc::clone(&file) as Arc<dyn LastKnownFile>));
+    let start = || registry.store("one", Some(file.clone()));
     let one = start();
     until("it is loaded", || is_well(&one)).await;
     renew(&one, "h1", &["h.a"]).await.unwrap();
@@ -399,11 +390,45 @@ async fn a_host_whose_removal_had_no_answer_is_announced_when_it_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_that_a_lab_cannot_have_are_found_beforehand() {
+    let registry = FakeRegistry::new();
+    let handle = Handle(Arc::clone(&registry));
+    let host = |name: &str, host: &str, owner: Option<&str>| {
+        let mut entry = Entry::new(format!("PYRO:{name}@h:1"), BTreeSet::new());
+        (entry.host, entry.owner) = (Some(host.into()), owner.map(Arc::from));
+        let value = Some(value::write_name(&entry));
+        Write { key: format!("names/{name}"), value, expected: None }
+    };
+    let presence = Write { key: "hosts/there/r".into(), value: Some(vec![1]), expected: None };
+    let writes = vec![
+        host("a.there", "there", None),
+        host("a.there.more", "away", Some("the lab away")),
+        host("of_nobody", "away", None),
+        host("of_lab", "away", Some("the lab away")),
+        host("of_user", "away", Some("ada")),
+        host("own", "own", Some("the lab own")),
+        presence,
+    ];
+    handle.commit(writes, None).await.unwrap();
+    let names = ["a", "a.there", "of_nobody", "of_lab", "of_user", "own", "new"];
+    let of_lab = "of_lab (PYRO:of_lab@h:1, of the lab away, away)".to_owned();
+    for (has_access, more) in
+        [(true, None), (false, Some("of_user (PYRO:of_user@h:1, of ada, away)"))]
+    {
+        let taken = taken_by_others(&handle, &names, Some("own"), has_access).await.unwrap();
+        let expected = ["a.there (PYRO:a.there@h:1)".to_owned(), of_lab.clone()];
+        assert_eq!(taken, Vec::from_iter(expected.into_iter().chain(more.map(str::to_owned))));
+    }
+    registry.set_away(true);
+    taken_by_others(&handle, &names, Some("own"), true).await.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_file_that_could_not_be_written_is_written_later() {
     let registry = FakeRegistry::new();
     let file = Arc::new(File::default());
     file.is_full.store(true, Ordering::Relaxed);
-    let one = with_file(&registry, "one", Some(Arc::clone(&file) as Arc<dyn LastKnownFile>));
+    let one = registry.store("one", Some(file.clone()));
     until("it is loaded", || is_well(&one)).await;
     sleep(Duration::from_secs(90)).await;
     file.is_full.store(false, Ordering::Relaxed);

@@ -12,10 +12,11 @@ use crate::registry::{
     Changes, Commit, KeyValue, LastKnownFile, Registry, RegistryError, RegistryFuture,
     RegistryLease, Snapshot, Write,
 };
+use crate::store::Store;
 
 /// etcd as a replica sees it.
 #[derive(Default)]
-pub(super) struct FakeRegistry {
+pub(crate) struct FakeRegistry {
     state: Mutex<State>,
     changed: Notify,
 }
@@ -52,7 +53,7 @@ impl State {
 }
 
 impl FakeRegistry {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let registry = Arc::new(FakeRegistry::default());
         let ticking = Arc::downgrade(&registry);
         tokio::spawn(async move {
@@ -63,6 +64,12 @@ impl FakeRegistry {
             }
         });
         registry
+    }
+
+    /// The store of a replica with this id.
+    pub(crate) fn store(self: &Arc<Self>, id: &str, file: Option<Arc<dyn LastKnownFile>>) -> Store {
+        let registry = Arc::new(Handle(Arc::clone(self)));
+        Store::shared(registry, (id.into(), format!("at {id}")), file)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,7 +97,7 @@ impl FakeRegistry {
         self.changed.notify_waiters();
     }
 
-    pub(super) fn set_away(&self, is_away: bool) {
+    pub(crate) fn set_away(&self, is_away: bool) {
         let mut state = self.lock();
         state.is_away = is_away;
         // A new leader begins all leases anew.
@@ -172,6 +179,13 @@ impl Registry for Handle {
                     keys: state.keys.iter().map(key).collect(),
                 })
             })
+        })
+    }
+
+    fn first<'a>(&'a self, prefix: &'a str) -> RegistryFuture<'a, Option<KeyValue>> {
+        Box::pin(async move {
+            let Snapshot { keys, .. } = self.load().await?;
+            Ok(keys.into_iter().find(|found| found.key.starts_with(prefix)))
         })
     }
 
