@@ -16,7 +16,7 @@ use crate::leases;
 use crate::limits::{Budget, SMALL_ANSWER};
 use crate::methods::{Found, LIST_HIDDEN, NameCall, REMOVE_HIDDEN};
 use crate::owner::Client;
-use crate::search::{Searches, Sought};
+use crate::search::{Among, Searches, Sought};
 use crate::store::{Change, Store};
 
 /// Calls of a batch in one transaction, at most: other clients wait for its end.
@@ -130,8 +130,10 @@ impl NameServerObject {
                 self.build_value(found?, budget).await
             }
             NameCall::Change(change, value) => self.change(change).await.map(value),
-            NameCall::List { .. } | NameCall::Search { .. } => self.list(call, false, budget).await,
-            NameCall::ListHidden(list) => self.list(*list, true, budget).await,
+            NameCall::List { .. } | NameCall::Search { .. } => {
+                self.list(call, Among::Shown, budget).await
+            }
+            NameCall::ListHidden(list) => self.list(*list, Among::Hidden, budget).await,
             NameCall::RemoveHidden { name } => {
                 let change =
                     self.changes.watch(directory::remove(name.clone()), self.client.clone());
@@ -139,7 +141,9 @@ impl NameServerObject {
             }
             NameCall::RemoveMatching { pattern } => {
                 let sought = Sought::Pattern(pattern);
-                let names = self.searches.find(sought, budget, |names, _| Ok(names)).await?;
+                let searches = &self.searches;
+                let names =
+                    searches.find(Among::Shown, sought, budget, |names, _| Ok(names)).await?;
                 let change = directory::remove_found(names);
                 self.change(change).await.map(Value::from)
             }
@@ -240,12 +244,11 @@ impl NameServerObject {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Lists names, of those that are shown or of those that are hidden. Without memory for the
-    /// answer they are let go, and sought again when there is.
+    /// Lists names. Without memory for the answer they are let go, and sought again when there is.
     async fn list(
         &self,
         call: NameCall,
-        is_of_hidden: bool,
+        among: Among,
         budget: &mut Budget,
     ) -> Result<Value, Exception> {
         let (sought, with_metadata) = match call {
@@ -265,11 +268,7 @@ impl NameServerObject {
                 left.try_reserve().then(|| found.into_value(reached_at)).transpose()
             };
             let (sought, searches) = (sought.clone(), &self.searches);
-            let found = match is_of_hidden {
-                false => searches.find(sought, budget, build).await?,
-                true => searches.find_hidden(sought, budget, build).await?,
-            };
-            if let Some(value) = found {
+            if let Some(value) = searches.find(among, sought, budget, build).await? {
                 return Ok(value);
             }
             budget.reserve().await?;

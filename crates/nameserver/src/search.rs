@@ -14,6 +14,7 @@ use remote::Exception;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::error;
 
 use crate::directory::Which;
@@ -33,6 +34,15 @@ pub(crate) struct Searches {
     store: Arc<Store>,
     patterns: Arc<Semaphore>,
     lists: Arc<Semaphore>,
+}
+
+/// Names among which a search looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// Names that every client is shown.
+    Shown,
+    /// Names of a shared directory that are hidden because their hosts are away.
+    Hidden,
 }
 
 /// Names that a search looks for.
@@ -57,35 +67,12 @@ impl Searches {
     /// search takes its time from `budget`; waiting for a permit takes none.
     pub(crate) async fn find<T: Send + 'static>(
         &self,
+        among: Among,
         sought: Sought,
         budget: &mut Budget,
         then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
     ) -> Result<T, Exception> {
         let store = Arc::clone(&self.store);
-        self.find_among(move |prefix| copy_names(&store, prefix), sought, budget, then).await
-    }
-
-    /// As [`find`](Self::find), among the names that are hidden with their hosts.
-    pub(crate) async fn find_hidden<T: Send + 'static>(
-        &self,
-        sought: Sought,
-        budget: &mut Budget,
-        then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
-    ) -> Result<T, Exception> {
-        let store = Arc::clone(&self.store);
-        // With a permit, and on a thread that may wait for their owner.
-        let names = move |prefix: &str| Handle::current().block_on(store.hidden(prefix));
-        self.find_among(names, sought, budget, then).await
-    }
-
-    /// As [`find`](Self::find), among the names that a function gives for a prefix.
-    async fn find_among<T: Send + 'static>(
-        &self,
-        names: impl FnOnce(&str) -> Vec<Named> + Send + 'static,
-        sought: Sought,
-        budget: &mut Budget,
-        then: impl FnOnce(Vec<Named>, &mut Budget) -> Result<T, Exception> + Send + 'static,
-    ) -> Result<T, Exception> {
         let permits = match sought {
             Sought::Pattern(_) => &self.patterns,
             Sought::Names(_) => &self.lists,
@@ -96,7 +83,7 @@ impl Searches {
         let mut left = std::mem::take(budget);
         let search = move || {
             let deadline = Deadline { started: Instant::now(), limit: left.searching, caller };
-            let found = sought.find_among(names, &deadline)?;
+            let found = sought.find(among, &store, &deadline)?;
             left.searching = left.searching.saturating_sub(deadline.started.elapsed());
             let made = then(found, &mut left)?;
             Ok((made, left))
@@ -132,19 +119,40 @@ async fn run_blocking<T: Send + 'static>(
 }
 
 impl Sought {
-    fn find_among(
+    fn find(
         self,
-        names: impl FnOnce(&str) -> Vec<Named>,
+        among: Among,
+        store: &Store,
         deadline: &Deadline,
     ) -> Result<Vec<Named>, Exception> {
         match self {
             Sought::Pattern(pattern) => {
                 let pattern = Pattern::new(&pattern)?;
-                select(names(pattern.prefix()), deadline, |name, _| pattern.matches(name))
+                let names = among.copy_names(store, pattern.prefix(), deadline)?;
+                select(names, deadline, |name, _| pattern.matches(name))
             }
             Sought::Names(which) => {
-                select(names(which.prefix()), deadline, |_, entry| which.is(entry))
+                let names = among.copy_names(store, which.prefix(), deadline)?;
+                select(names, deadline, |_, entry| which.is(entry))
             }
+        }
+    }
+}
+
+impl Among {
+    /// Those of the names that have a prefix.
+    fn copy_names(
+        self,
+        store: &Store,
+        prefix: &str,
+        deadline: &Deadline,
+    ) -> Result<Vec<Named>, Exception> {
+        match self {
+            Among::Shown => Ok(copy_names(store, prefix)),
+            // The caller has a permit, and a thread that may wait for the task with those names.
+            Among::Hidden => Handle::current()
+                .block_on(async { timeout(deadline.left(), store.hidden(prefix)).await })
+                .map_err(|_| deadline.passed(0)),
         }
     }
 }
@@ -206,10 +214,19 @@ impl Deadline {
         if self.started.elapsed() < self.limit && self.caller.strong_count() > 0 {
             return Ok(());
         }
-        Err(Exception::naming_error(format!(
+        Err(self.passed(compared))
+    }
+
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.started.elapsed())
+    }
+
+    /// The error of a search that has compared so many names.
+    fn passed(&self, compared: usize) -> Exception {
+        Exception::naming_error(format!(
             "the search took too long: {compared} names were looked at when its time was up; ask \
              with a prefix, or with a simpler pattern"
-        )))
+        ))
     }
 }
 

@@ -1,8 +1,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
 
 use super::*;
 use crate::directory;
-use crate::store::Changed;
+use crate::registry::LastKnownFile;
+use crate::store::{Changed, FakeRegistry};
 
 /// Longer than any test runs.
 const LONG: Duration = Duration::from_secs(3600);
@@ -35,7 +37,7 @@ async fn find(
 ) -> Result<Vec<Named>, Exception> {
     let mut budget = Budget::default();
     budget.searching = limit;
-    searches.find(sought, &mut budget, |found, _| Ok(found)).await
+    searches.find(Among::Shown, sought, &mut budget, |found, _| Ok(found)).await
 }
 
 async fn wait_for_permits(permits: &Semaphore, free: usize) {
@@ -80,6 +82,50 @@ async fn a_search_has_a_deadline() {
         assert!(refused.message().contains("took too long"), "{refused}");
         assert_eq!(texts(&find(&searches, sought, LONG).await.unwrap()), ["a"]);
     }
+}
+
+/// A file of last known names on a disk that hangs: until its sender is dropped.
+struct HangingFile {
+    begun: AtomicBool,
+    end: Mutex<mpsc::Receiver<()>>,
+}
+
+impl LastKnownFile for HangingFile {
+    fn directory(&self) -> String {
+        String::new()
+    }
+
+    fn read(&self, _: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<(), String> {
+        self.begun.store(true, Ordering::Relaxed);
+        self.end.lock().unwrap().recv().map_err(|error| error.to_string())
+    }
+
+    fn replace(&self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_among_hidden_names_has_a_deadline() {
+    let registry = FakeRegistry::new();
+    registry.set_away(true);
+    let (end, ended) = mpsc::channel();
+    let file = Arc::new(HangingFile { begun: AtomicBool::new(false), end: Mutex::new(ended) });
+    let store = Arc::new(registry.store("one", Some(file.clone())));
+    // The task that knows the names waits for the disk.
+    while !file.begun.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let searches = Searches::new(store);
+    let find = async |limit| {
+        let mut budget = Budget::default();
+        budget.searching = limit;
+        searches.find(Among::Hidden, all(), &mut budget, |found, _| Ok(found.len())).await
+    };
+    let refused = find(Duration::from_millis(50)).await.unwrap_err();
+    assert!(refused.message().contains("took too long"), "{refused}");
+    drop(end);
+    assert_eq!(find(LONG).await, Ok(0));
 }
 
 /// A single comparison may take long: the index is not locked meanwhile, and the clock is read
