@@ -302,7 +302,10 @@ impl LastKnownFile for NamesFile {
     fn replace(&self, bytes: &[u8]) -> Result<(), String> {
         let length = bytes.len() as u64;
         if length > MAX_NAMES_FILE {
-            return Err(format!("they take {length} bytes, and at most {MAX_NAMES_FILE} are read"));
+            let path = self.path.display();
+            return Err(format!(
+                "{path} would have {length} bytes, and at most {MAX_NAMES_FILE} are read"
+            ));
         }
         let replaced = files::replace_private(&self.path, bytes);
         replaced.map_err(|error| format!("{error}: {}", error.source))

@@ -97,7 +97,7 @@ pub trait LastKnownFile: Send + Sync + 'static {
     /// Replaces the file: after an interruption there is the old one, or the new.
     ///
     /// # Errors
-    /// It cannot be written; the text says why.
+    /// It cannot be written; the text names it and says why.
     fn replace(&self, bytes: &[u8]) -> Result<(), String>;
 }
 

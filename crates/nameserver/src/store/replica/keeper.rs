@@ -176,10 +176,7 @@ impl Keeper {
                 let shown = self.records.load_last_known(saved);
                 self.show(shown).await;
             }
-            Err(error) => {
-                warn!("{error}");
-                self.used_file = Some(format!("{NOT_LOADED} ({error})"));
-            }
+            Err(error) => self.used_file = Some(format!("{NOT_LOADED} ({error})")),
         }
         // It is news, also while the trouble lasts.
         self.told = None;

@@ -22,7 +22,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::value::{read_name, write_name};
 use crate::registry::LastKnownFile;
@@ -48,6 +48,8 @@ pub(super) struct LastKnown {
     state: State,
     /// Whether the names are others than in the file.
     is_changed: bool,
+    /// Whether the last try to write it has failed.
+    is_failing: bool,
 }
 
 enum State {
@@ -62,10 +64,9 @@ enum State {
 }
 
 /// A try to write the file.
-#[derive(Default)]
 struct Written {
     taken: Duration,
-    succeeded: bool,
+    outcome: Result<(), String>,
 }
 
 /// Contents of the file.
@@ -90,7 +91,7 @@ struct Head {
 impl LastKnown {
     pub(super) fn new(file: Option<Arc<dyn LastKnownFile>>) -> Self {
         let state = State::ToRead(Instant::now() + READ_DELAY);
-        LastKnown { file, state, is_changed: false }
+        LastKnown { file, state, is_changed: false, is_failing: false }
     }
 
     /// Notes that the names are others now.
@@ -147,21 +148,31 @@ impl LastKnown {
         self.state = State::Writing(spawn_blocking(move || {
             let begun = std::time::Instant::now();
             let bytes = format(&names, &hosts, &file.directory());
-            let kept = bytes.map_err(|error| error.to_string());
-            let kept = kept.and_then(|bytes| file.replace(&bytes));
-            match &kept {
-                Ok(()) => debug!(names = names.len(), "kept the names in the file of this host"),
-                Err(error) => warn!(error, "the names cannot be kept in the file of this host"),
-            }
-            Written { taken: begun.elapsed(), succeeded: kept.is_ok() }
+            let bytes = bytes.map_err(|error| error.to_string());
+            let outcome = bytes.and_then(|bytes| file.replace(&bytes));
+            debug!(names = names.len(), ?outcome, "wrote the names to the file of this host");
+            Written { taken: begun.elapsed(), outcome }
         }));
     }
 
     /// Waits until a file that is being written is; never returns if none is.
     pub(super) async fn written(&mut self) {
         let State::Writing(writing) = &mut self.state else { return std::future::pending().await };
-        let Written { taken, succeeded } = writing.await.unwrap_or_default();
-        self.is_changed |= !succeeded;
+        let Written { taken, outcome } = writing.await.unwrap_or_else(|error| Written {
+            taken: Duration::ZERO,
+            outcome: Err(error.to_string()),
+        });
+        self.is_changed |= outcome.is_err();
+        let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
+        match outcome {
+            // Once, and not with every try of a disk that is full.
+            Err(error) if !was_failing => warn!(
+                "the names cannot be kept for a start of the nameserver without its registry: \
+                 {error}"
+            ),
+            Ok(()) if was_failing => info!("the names are kept in the file of this host again"),
+            _ => {}
+        }
         self.state = State::ToWrite(Instant::now() + INTERVAL.max(taken * IDLE_SHARE));
     }
 
