@@ -9,6 +9,7 @@ use remote::{
 };
 
 use super::*;
+use crate::store::FakeRegistry;
 use crate::{NameServerObject, Store};
 
 const LAB_ID: &str = "8a1f";
@@ -176,6 +177,51 @@ async fn the_same_holds_in_a_batch_and_does_not_without_rules() {
         }
         assert_eq!(store.read().len(), usize::from(!may));
     }
+}
+
+/// Hidden names are removed by their owners and by admins, each once.
+#[tokio::test(start_paused = true)]
+async fn a_hidden_name_is_removed_by_its_owner_or_an_admin() {
+    let store = Arc::new(FakeRegistry::new().store("one", None));
+    let trouble = store.trouble().unwrap().wait_for(Option::is_none).await.map(drop);
+    trouble.unwrap();
+    let object = nameserver(&store, true).of_host(Some("lab-host".to_owned()), None);
+    for (host, who, name, lab) in [
+        ("h1", "ada", "lab.a", None),
+        ("h1", "ada", "lab.b", None),
+        ("h2", "127.0.0.1", "other.own", Some(LAB_ID)),
+    ] {
+        let MethodCall { args, kwargs, .. } = renew(name, ONE, "claim", lab);
+        let args = [vec![host.into()], args].concat();
+        let announced = MethodCall { method: "renew_host_leases".to_owned(), args, kwargs };
+        let answer = ask(&object, who, Operation::Call(announced)).await;
+        assert!(is_done(&answer), "{who} {name}: {answer:?}");
+    }
+    // Nobody renews them.
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(store.read().len(), 0, "they are hidden");
+    let forbidden = || Err("that needs the role");
+    for (who, name, expected) in [
+        ("eve", "lab.a", forbidden()),
+        ("bob", "lab.a", forbidden()),
+        ("10.0.0.7", "lab.a", forbidden()),
+        ("ada", "other.own", forbidden()),
+        ("ada", "lab.a", Ok(1)),
+        ("ada", "lab.a", Ok(0)),
+        ("root", "lab.b", Ok(1)),
+        ("root", "other.own", Ok(1)),
+        ("root", "other.own", Ok(0)),
+        ("root", "lab.never", Ok(0)),
+    ] {
+        let remove = call("remove_hidden", &[name.into()], &[]);
+        let answer = ask(&object, who, Operation::Call(remove)).await;
+        match (&answer, expected) {
+            (Ok(count), Ok(expected)) => assert_eq!(*count, Value::Int(expected), "{who} {name}"),
+            (Err(error), Err(text)) => assert!(error.contains(text), "{who} {name}: {error}"),
+            _ => panic!("{who} {name}: {answer:?}"),
+        }
+    }
+    assert!(store.hidden("").await.is_empty());
 }
 
 fn is_exception(dict: &Dict) -> bool {
