@@ -9,7 +9,7 @@ use std::time::Instant;
 use remote::{LogLimiter, Peer};
 use tracing::info;
 
-use crate::owner::Client;
+use crate::owner::NameClient;
 use crate::store::{Change, Lost};
 
 /// Names in a line of the log, at most.
@@ -23,7 +23,7 @@ pub(crate) struct ChangeLog {
 
 impl ChangeLog {
     /// The change, which also logs the names that it removes or overwrites.
-    pub(crate) fn watch(&self, change: Change, by: impl Into<Client>) -> Change {
+    pub(crate) fn watch(&self, change: Change, by: impl Into<NameClient>) -> Change {
         let log = self.clone();
         let by = by.into();
         Box::new(move |names| {

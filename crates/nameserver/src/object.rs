@@ -15,7 +15,7 @@ use crate::directory;
 use crate::leases;
 use crate::limits::{Budget, SMALL_ANSWER};
 use crate::methods::{Found, LIST_HIDDEN, NameCall, REMOVE_HIDDEN};
-use crate::owner::Client;
+use crate::owner::NameClient;
 use crate::search::{Among, Searches, Sought};
 use crate::store::{Change, Store};
 
@@ -36,7 +36,7 @@ pub struct NameServerObject {
     /// Of the clone that answers a call: the address of its client's host, where that is another.
     other_host: Option<IpAddr>,
     /// Of the clone that answers a call: its client.
-    client: Client,
+    client: NameClient,
     changes: ChangeLog,
     /// The id of the lab that runs the nameserver, where there is one.
     lab: Option<String>,
@@ -314,8 +314,8 @@ impl Object for NameServerObject {
             Operation::Call(call) if call.method == self.lease_method() => {
                 let lab = self.lab.as_deref();
                 let client = |is_lab| match is_lab {
-                    true => Client::of_lab(session, self.access.as_ref(), self.host.as_deref()),
-                    false => Client::new(session, self.access.as_ref()),
+                    true => NameClient::of_lab(session, self.access.as_ref(), self.host.as_deref()),
+                    false => NameClient::new(session, self.access.as_ref()),
                 };
                 let of = (lab, client, &self.changes);
                 return leases::renew(&self.store, call, context, reached_at, of);
@@ -332,7 +332,7 @@ impl Object for NameServerObject {
             Operation::Batch(calls) => Work::Batch(calls),
             other => return Answer::exception(other.unexposed()),
         };
-        let client = Client::new(session, self.access.as_ref());
+        let client = NameClient::new(session, self.access.as_ref());
         let object = NameServerObject { reached_at, other_host, client, ..self.clone() };
         Answer::Pending(Box::pin(async move {
             let mut budget = Budget::of(&context);

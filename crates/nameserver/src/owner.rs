@@ -15,7 +15,7 @@ use crate::store::{Entry, LAB, NameRights, lab_owner};
 
 /// The client that makes a change.
 #[derive(Clone)]
-pub(crate) struct Client {
+pub(crate) struct NameClient {
     pub(crate) peer: Peer,
     rights: Option<Arc<ClientRights>>,
 }
@@ -28,10 +28,10 @@ struct ClientRights {
     lab: Option<Arc<str>>,
 }
 
-impl Client {
+impl NameClient {
     /// The client of a session, under the rules of `gate`.
     pub(crate) fn new(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>) -> Self {
-        Client::of(session, gate, None)
+        NameClient::of(session, gate, None)
     }
 
     /// One of the lab's own daemons; in a shared directory, of the lab with this host.
@@ -40,7 +40,7 @@ impl Client {
         gate: Option<&Arc<AccessGate>>,
         host: Option<&str>,
     ) -> Self {
-        Client::of(session, gate, Some(lab_owner(host)))
+        NameClient::of(session, gate, Some(lab_owner(host)))
     }
 
     fn of(session: &Arc<Session>, gate: Option<&Arc<AccessGate>>, lab: Option<Arc<str>>) -> Self {
@@ -49,7 +49,7 @@ impl Client {
             let (session, gate) = (Arc::clone(session), Arc::clone(gate));
             Arc::new(ClientRights { session, gate, lab })
         });
-        Client { peer: session.peer.clone(), rights }
+        NameClient { peer: session.peer.clone(), rights }
     }
 
     /// Its rights, for a transaction; `None` without rules of access.
@@ -116,9 +116,9 @@ impl NameRights for ClientRights {
 }
 
 /// A client without rules.
-impl From<Peer> for Client {
+impl From<Peer> for NameClient {
     fn from(peer: Peer) -> Self {
-        Client { peer, rights: None }
+        NameClient { peer, rights: None }
     }
 }
 

@@ -47,7 +47,7 @@ use crate::arguments::{name_of, tags_of};
 use crate::change_log::ChangeLog;
 use crate::directory;
 use crate::limits;
-use crate::owner::Client;
+use crate::owner::NameClient;
 use crate::store::{Change, Changed, Entry, Index, Lease, LiveHosts, Store, Transaction};
 
 pub(crate) const METHOD: &str = "renew_leases";
@@ -112,7 +112,7 @@ pub(crate) fn renew(
     call: MethodCall,
     context: Context,
     reached_at: Option<IpAddr>,
-    (lab, client_of, log): (Option<&str>, impl FnOnce(bool) -> Client, &ChangeLog),
+    (lab, client_of, log): (Option<&str>, impl FnOnce(bool) -> NameClient, &ChangeLog),
 ) -> Answer {
     let (wanted, is_lab) = match parse(call, lab, store.hosts().is_some()) {
         Ok(parsed) => parsed,
@@ -192,7 +192,7 @@ pub(crate) fn renew(
 fn announce(
     hosts: &LiveHosts,
     store: &Store,
-    client: &Client,
+    client: &NameClient,
     wanted: &[Wanted],
 ) -> Result<(), Exception> {
     let Some(host) = wanted.first().and_then(|wanted| wanted.host.as_deref()) else {

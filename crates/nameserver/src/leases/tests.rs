@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::*;
 use crate::change_log::ChangeLog;
-use crate::owner::Client;
+use crate::owner::NameClient;
 
 const OURS: &str = "PYRO:ours@h:1";
 const THEIRS: &str = "PYRO:theirs@h:2";
@@ -19,7 +19,7 @@ const LEASE: Duration = Duration::from_secs(8);
 
 /// A call in a nameserver of this lab, where nobody has fewer rights than others.
 fn renew_in(store: &Store, call: MethodCall, lab: Option<&str>) -> Answer {
-    let client = |_| Client::from(Peer::Unix { process: None });
+    let client = |_| NameClient::from(Peer::Unix { process: None });
     renew(store, call, Context::internal(), None, (lab, client, &ChangeLog::default()))
 }
 
