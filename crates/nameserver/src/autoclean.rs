@@ -291,7 +291,7 @@ mod tests {
         let cleaning = tokio::spawn(run(Arc::clone(&store), Duration::from_millis(1), patience));
         while store.read().len() > 0 {
             assert!(
-                started.elapsed() < 24 * crate::liveness::PING_DEADLINE,
+                started.elapsed() < 24 * crate::liveness::LIVENESS_DEADLINE,
                 "{} are left",
                 store.read().len()
             );

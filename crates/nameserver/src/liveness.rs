@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 /// Time for all that an address is asked.
-pub(crate) const PING_DEADLINE: Duration = Duration::from_secs(5);
-/// Time for the answer to a ping; the rest of [`PING_DEADLINE`] is for the reason why it is
+pub(crate) const LIVENESS_DEADLINE: Duration = Duration::from_secs(5);
+/// Time for the answer to a ping; the rest of [`LIVENESS_DEADLINE`] is for the reason why it is
 /// missing.
 const PING_TIMEOUT: Duration = Duration::from_secs(4);
 /// Addresses that are asked at the same time.
@@ -66,7 +66,7 @@ pub(crate) async fn ask_all<'a>(
 async fn ask(location: &Location) -> Verdict {
     let uri = Uri::Pyro { object: DAEMON_NAME.to_owned(), location: location.clone() };
     let mut proxy = Proxy::from(uri).with_timeout(PING_TIMEOUT);
-    let until = Instant::now() + PING_DEADLINE;
+    let until = Instant::now() + LIVENESS_DEADLINE;
     let (reason, is_late) = match timeout(PING_TIMEOUT, proxy.ping()).await {
         Ok(Ok(()) | Err(Error::Connect { source: ConnectError::Refused(_), .. })) => {
             return Verdict::Alive;
