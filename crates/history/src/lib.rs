@@ -23,7 +23,7 @@ mod writer;
 pub use buckets::CurvePoint;
 pub use newer::Newer;
 pub use query::{MAX_POINTS, Page, Range};
-pub use retention::{Rule, Rules};
+pub use retention::{Rules, SeriesRetention};
 pub use sample::{Moment, Quality, Reading, Sample, SeriesKey};
 pub use store::{SeriesRow, StoreError};
 pub use writer::{AppendError, Batch, Note, Settings, Store};

@@ -9,9 +9,9 @@ const BELIEVED_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Difference of the two clocks that is no jump, in microseconds.
 const DRIFT: i64 = 3600 * 1_000_000;
 
-/// Facts about the series of one member.
+/// Retention of the series of one member.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct SeriesRetention {
     /// The service.
     pub service: String,
     /// The member; its parts count as it.
@@ -26,7 +26,7 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rules {
     /// Rules of single members.
-    pub members: Vec<Rule>,
+    pub members: Vec<SeriesRetention>,
     /// How long samples of other members are kept; no limit if absent.
     pub keep: Option<Duration>,
     /// `hold` of other members.
@@ -34,7 +34,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    fn rule(&self, key: &SeriesKey) -> Option<&Rule> {
+    fn rule(&self, key: &SeriesKey) -> Option<&SeriesRetention> {
         let is_below = |name: &str, rule: &str| {
             name.strip_prefix(rule).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_most_precise_rule_counts() {
-        let rule = |service: &str, member: &str, keep| Rule {
+        let rule = |service: &str, member: &str, keep| SeriesRetention {
             service: service.to_owned(),
             member: member.to_owned(),
             keep: Some(Duration::from_secs(keep)),

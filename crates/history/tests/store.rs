@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use history::{
-    Batch, Moment, Note, Quality, Range, Reading, Rule, Rules, Sample, SeriesKey, Settings, Store,
-    StoreError,
+    Batch, Moment, Note, Quality, Range, Reading, Rules, Sample, SeriesKey, SeriesRetention,
+    Settings, Store, StoreError,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -21,7 +21,7 @@ const EVER: Range = Range { start: i64::MIN, end: i64::MAX };
 
 fn rules() -> Rules {
     Rules {
-        members: vec![Rule {
+        members: vec![SeriesRetention {
             service: "lab".to_owned(),
             member: "short".to_owned(),
             keep: Some(Duration::from_secs(3600)),

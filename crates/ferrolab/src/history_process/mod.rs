@@ -13,7 +13,7 @@ mod recorder;
 use std::sync::Arc;
 use std::time::Duration;
 
-use history::{Rule, Rules, Settings};
+use history::{Rules, SeriesRetention, Settings};
 use remote::{Daemon, DaemonConfig, Expose, Listener, ServerType};
 use supervisor::Lifeline;
 use tokio_util::sync::CancellationToken;
@@ -124,7 +124,7 @@ pub(crate) async fn run(assignment: HistoryAssignment, lifeline: &Lifeline) -> R
 fn settings(assignment: &HistoryAssignment) -> Settings {
     let HistoryAssignment { config, folder, members, .. } = assignment;
     let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-    let rule = |member: &RecordedMember| Rule {
+    let rule = |member: &RecordedMember| SeriesRetention {
         service: member.service.clone(),
         member: member.member.clone(),
         keep: member.keep.map(duration).or(config.keep),
