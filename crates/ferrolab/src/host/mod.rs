@@ -195,7 +195,7 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     let mut reporter = Reporter::new(&daemon, &listener, config, services, unwell, notes, &feed)
         .with_certificate(tls::follow(port_tls))
         .with_call_log(call_log.clone())
-        .with_alarms(alarms.as_ref().map(|alarms| alarms.standing.clone()))
+        .with_alarms(alarms.as_ref().map(|alarms| alarms.report.clone()))
         .with_audit(audit.clone())
         .with_polls(&polls);
     register_natives(&daemon, config.class, services, &polls, &mut reporter);

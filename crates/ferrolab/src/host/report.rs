@@ -20,7 +20,7 @@ use crate::audit::Audit;
 use crate::host::address::{
     ADDRESS_INTERVAL, public_address_for, unreachable_warning, uri_for_people,
 };
-use crate::host::alarms::Standing;
+use crate::host::alarms::AlarmReport;
 use crate::host::calls;
 use crate::host::child_report::{
     AddressRow, CallRow, ChildReport, FullPool, LockOwnerRow, LockRow, LockWaiterRow,
@@ -63,7 +63,7 @@ pub(super) struct Reporter {
     notes: Vec<String>,
     unwell: watch::Receiver<Unwell>,
     /// None in a daemon without alarms.
-    alarms: Option<watch::Receiver<Standing>>,
+    alarms: Option<watch::Receiver<AlarmReport>>,
     feed: Feed,
     /// The polls, for their troubles.
     polls: Option<Arc<Polls>>,
@@ -131,7 +131,7 @@ impl Reporter {
     }
 
     /// The same, which reports alarms too.
-    pub(super) fn with_alarms(self, alarms: Option<watch::Receiver<Standing>>) -> Self {
+    pub(super) fn with_alarms(self, alarms: Option<watch::Receiver<AlarmReport>>) -> Self {
         Reporter { alarms, ..self }
     }
 
@@ -402,7 +402,7 @@ async fn lock_news(receiver: &mut watch::Receiver<u64>, earliest: Instant) {
 }
 
 /// Waits for a change of the alarms; for ever in a daemon without any.
-async fn alarm_news(receiver: &mut Option<watch::Receiver<Standing>>) {
+async fn alarm_news(receiver: &mut Option<watch::Receiver<AlarmReport>>) {
     match receiver {
         Some(receiver) => news(receiver).await,
         None => std::future::pending().await,

@@ -35,7 +35,7 @@ const ORDERS: usize = 16;
 
 /// The alarms as the report has them.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct AlarmReport {
     /// Those that are not `ok`.
     pub(super) rows: Vec<AlarmRow>,
     /// How many series are looked at.
@@ -48,7 +48,7 @@ pub(super) struct Standing {
 #[derive(Clone, Debug)]
 pub(super) struct Alarms {
     orders: mpsc::Sender<Order>,
-    pub(super) standing: watch::Receiver<Standing>,
+    pub(super) report: watch::Receiver<AlarmReport>,
 }
 
 /// An order of the supervisor.
@@ -69,7 +69,7 @@ struct Watch {
     board: Board,
     file: AlarmFile,
     began: Instant,
-    standing: watch::Sender<Standing>,
+    report: watch::Sender<AlarmReport>,
     feed: Feed,
 }
 
@@ -93,11 +93,11 @@ impl Alarms {
         let began = Instant::now();
         let board = Board::new(services, kept, &moment(began));
         let (orders, inbox) = mpsc::channel(ORDERS);
-        let (sender, standing) = watch::channel(Standing::default());
-        let watch = Watch { board, file, began, standing: sender, feed: feed.clone() };
+        let (sender, report) = watch::channel(AlarmReport::default());
+        let watch = Watch { board, file, began, report: sender, feed: feed.clone() };
         watch.report();
         tokio::spawn(watch.follow(feed.subscribe(), inbox));
-        (Some(Alarms { orders, standing }), lost)
+        (Some(Alarms { orders, report }), lost)
     }
 
     /// Acknowledges the alarms of these series (service, member).
@@ -227,14 +227,14 @@ impl Watch {
     }
 
     fn report(&self) {
-        let standing = Standing {
+        let report = AlarmReport {
             rows: self.board.rows(),
             watched: self.board.count(),
             trouble: self.file.trouble.clone(),
         };
-        self.standing.send_if_modified(|known| {
-            let is_news = *known != standing;
-            *known = standing;
+        self.report.send_if_modified(|known| {
+            let is_news = *known != report;
+            *known = report;
             is_news
         });
     }
