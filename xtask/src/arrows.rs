@@ -46,6 +46,9 @@ const PREFIX: &str = "ferrolab-";
 const YAML: &[&str] = &["serde-saphyr", "saphyr", "saphyr-parser", "granit-parser", "serde_yaml"];
 const SQL: &[&str] = &["rusqlite", "libsqlite3-sys"];
 const HTTP: &[&str] = &["hyper", "axum", "reqwest", "ureq"];
+/// Command lines and what they print.
+const TERMINAL: &[&str] = &["clap", "indicatif", "comfy-table"];
+/// The same with miette, by which lab-config shows where in a file a problem is.
 const CLI: &[&str] = &["clap", "miette", "indicatif", "comfy-table"];
 const RUNTIMES: &[&str] = &["tokio", "mio", "async-std", "smol", "futures-util"];
 const IO: &[&str] = &["socket2", "rustix"];
@@ -65,7 +68,7 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
     ),
     (
         "lab-config",
-        &[RUNTIMES, SQL, HTTP, &["clap", "indicatif", "comfy-table"]],
+        &[RUNTIMES, SQL, HTTP, TERMINAL],
         "lab-config turns a file into typed values: no runtime, no connections",
     ),
     (
@@ -85,7 +88,7 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
     ),
     (
         "outbound",
-        &[&["clap", "indicatif", "comfy-table"]],
+        &[TERMINAL],
         "outbound sends requests: what and where, its callers say",
     ),
     (
