@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import os
-import signal
 import threading
 
 import Pyro5.errors
 import pytest
 from harness import NEVER, wait_for
+from harness.processes import stopped
 
 CONFIGURATION = """\
 version: "1.0"
@@ -62,8 +61,7 @@ def test_a_stopped_process_is_shown_until_it_goes_on(hanging_lab):
     lab = hanging_lab
     with lab.proxy("lab.hazard") as hazard:
         pid = hazard.pid()
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(pid):
         error = shown(lab, "lab.hazard")
         assert f"its Python process {pid} does not move since 20" in error
         assert error.endswith(": a signal has stopped it")
@@ -71,8 +69,6 @@ def test_a_stopped_process_is_shown_until_it_goes_on(hanging_lab):
         assert status(lab, "lab.alone") == "running"
         said = lab.run("status", check=False)
         assert said.returncode == 1 and "it hangs: its Python process" in said.text and "kill -CONT" in said.text
-    finally:
-        os.kill(pid, signal.SIGCONT)
     wait_for(lambda: status(lab, "lab.hazard") == "running", NEVER, "it goes on")
     wait_for(lambda: lab.run("status", check=False).returncode == 0, NEVER, "all is well")
     logged = lab.run("logs", "show", "--entry", "bench").stdout

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import socket
 import time
 
@@ -15,6 +13,7 @@ from ferrolab.client.nameserver import Names
 from ferrolab.client.settings import Settings
 from ferrolab.client.uri import URI
 from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for, within
+from harness.processes import stopped
 
 CONFIGURATION = """\
 nameservers: {local: {host: localhost, ns_port: $ns_port}}
@@ -76,18 +75,6 @@ def labs():
         for lab in (here, optics, cold):
             lab.up()
         yield Labs(here, optics, cold)
-
-
-@contextlib.contextmanager
-def stopped(*pids):
-    """Processes that do nothing, as on a host that hangs."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def names(listing, kind="services"):

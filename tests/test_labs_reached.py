@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
-import signal
 import threading
 import time
 
@@ -12,6 +10,7 @@ import ferrolab
 import Pyro5.api
 import pytest
 from harness import NEVER, free_port, new_lab, wait_for, within
+from harness.processes import stopped
 
 SUPPLY = "{native: simulated.power_supply, daemon: bench, nameservers: [local]}"
 OPTICS = """\
@@ -103,8 +102,7 @@ def test_the_labs_of_before_count_while_this_one_hangs(labs):
     pid = here.entry("nameservers", "local")["pid"]
     with ferrolab.connect(f"localhost:{here.ns_port}", timeout=NEVER, connect_timeout=NEVER) as lab:
         wait_for(lambda: lab.labs().get("optics") and not lab.labs()["optics"].away, NEVER, "a lab answers")
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with stopped(pid):
 
             def others():
                 begun = time.monotonic()
@@ -114,8 +112,6 @@ def test_the_labs_of_before_count_while_this_one_hangs(labs):
 
             found = wait_for(others, NEVER, "the other lab answers")
             assert "lab.supply" in found["optics"].services and found["gone"].away
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
 
 # Labs with TLS and rules of access

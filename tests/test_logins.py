@@ -17,15 +17,12 @@ import pytest
 from harness import NEVER, free_port
 from harness.certificates import openssl, tls_client
 from harness.lab import binary, new_lab
-from harness.users import LAB_WITH_LOGINS, User, connect_fails, identity, proxy, users
+from harness.users import User, connect_fails, identity, lab_with_logins, proxy, users
 
 
 @pytest.fixture(scope="module")
 def running():
-    with new_lab() as lab:
-        lab.port = free_port()
-        lab.config(LAB_WITH_LOGINS, port=lab.port, socket=str(lab.folder / "here.sock"))
-        lab.up()
+    with lab_with_logins() as lab:
         yield lab
 
 
@@ -185,10 +182,7 @@ def days_until(text):
 def test_logins_in_two_labs_of_one_host(user, running, tmp_path, monkeypatch):
     """Found by the nameserver's port; at a daemon by the lab that has certified it."""
     ada = user("ada")
-    with new_lab() as other:
-        other.port = free_port()
-        other.config(LAB_WITH_LOGINS, port=other.port, socket=str(other.folder / "here.sock"))
-        other.up()
+    with lab_with_logins() as other:
         ada.log_in(other.run("user", "add", "grace").stdout)
         assert len(list((ada.home / "logins").iterdir())) == 2
         monkeypatch.setenv("FERROLAB_HOME", str(ada.home))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from harness import NEVER, free_port, wait_for
+from harness.processes import stopped
 from harness.sockets import connections
 
 CONFIGURATION = """\
@@ -35,15 +36,6 @@ def running(lab):
     lab.up()
     lab.wait_for_status("services", "lab.talker", "running")
     return lab
-
-
-@contextlib.contextmanager
-def stopped(pid):
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_call_from_the_shell_asks_the_nameserver_of_a_stopped_supervisor(lab):

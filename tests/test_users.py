@@ -14,7 +14,7 @@ from harness import EXTENDED, NEVER, free_port, wait_for
 from harness.lab import binary, new_lab
 from harness.locks import later, own
 from harness.networks import networks
-from harness.users import LAB_WITH_LOGINS, User, connect_fails, identity, proxy, users
+from harness.users import User, connect_fails, identity, lab_with_logins, proxy, users
 
 # Wrong codes, and wrong tokens.
 WRONG = 10_000 if EXTENDED else 500
@@ -23,10 +23,7 @@ SERIALIZERS = ["serpent", "marshal", "json", "msgpack"]
 
 @pytest.fixture(scope="module")
 def running():
-    with new_lab() as lab:
-        lab.port = free_port()
-        lab.config(LAB_WITH_LOGINS, port=lab.port, socket=str(lab.folder / "here.sock"))
-        lab.up()
+    with lab_with_logins() as lab:
         yield lab
 
 

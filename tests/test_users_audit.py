@@ -2,17 +2,13 @@
 
 import json
 
-from harness import NEVER, free_port, wait_for
+from harness import NEVER, wait_for
 from harness.certificates import tls_client
-from harness.lab import new_lab
-from harness.users import LAB_WITH_LOGINS, User, connect_fails, proxy
+from harness.users import User, connect_fails, lab_with_logins, proxy
 
 
 def test_users_logins_and_refused_clients_are_in_the_audit(tmp_path):
-    with new_lab() as lab:
-        lab.port = free_port()
-        lab.config(LAB_WITH_LOGINS, port=lab.port, socket=str(lab.folder / "here.sock"))
-        lab.up()
+    with lab_with_logins() as lab:
         ada = User(lab, tmp_path / "ada")
         line = lab.run("user", "add", "ada", "--group", "optics").stdout
         ada.log_in(line)

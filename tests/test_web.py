@@ -8,7 +8,7 @@ import time
 
 import pytest
 from harness import NEVER, free_port, new_lab, wait_for, within
-from harness.processes import kill
+from harness.processes import kill, stopped
 from harness.web import Page
 
 CONFIGURATION = """\
@@ -183,14 +183,11 @@ def test_a_stopped_supervisor_is_seen_and_so_is_its_return(moving):
         return lambda event: event.kind == "lab" and event.data.get("supervisor", {}).get("up") == up
 
     with page.stream() as stream:
-        os.kill(supervisor, signal.SIGSTOP)
         began = time.monotonic()
-        try:
+        with stopped(supervisor):
             stream.next(supervisor_is(False), "the supervisor's silence")
             assert time.monotonic() - began <= within(3)
             assert "it is stopped" in page.get("/api/lab")["supervisor"]["error"]
-        finally:
-            os.kill(supervisor, signal.SIGCONT)
         stream.next(supervisor_is(True), "its return")
 
 

@@ -1,13 +1,12 @@
 """Other labs on the page (`labs:`): what it shows of each, to whom, and what it leaves to them."""
 
 import contextlib
-import os
-import signal
 import time
 
 import pytest
 from harness import NEVER, free_port, new_lab, wait_for, within
 from harness.fake_lab import FakeLab, service
+from harness.processes import stopped
 from harness.relay import Relay
 from harness.web import Page
 
@@ -59,18 +58,6 @@ def labs():
         names = lambda: [row["name"] for row in labs.page.get("/api/lab")["labs"]]
         wait_for(lambda: names() == ["cold", "optics"], NEVER, "the other labs are known")
         yield labs
-
-
-@contextlib.contextmanager
-def stopped(*pids):
-    """Processes that do nothing, as on a host that hangs."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def asked(page, query="lab=*"):

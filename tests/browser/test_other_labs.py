@@ -1,13 +1,12 @@
 """Other labs on the page in a real browser: shown, said to be away, and left to their own pages."""
 
-import os
 import re
-import signal
 
 import pytest
 from conftest import serious_findings
 from harness import NEVER, free_port, new_lab, wait_for
 from harness.fake_lab import FakeLab, process, service
+from harness.processes import stopped
 from hostile import ATTACKS
 
 OTHER = """\
@@ -99,18 +98,13 @@ def test_a_lab_that_is_away_is_said_and_heals_without_a_reload(page, optics):
     page.evaluate("window.mark = 'not loaded anew'")
     pids = [optics.supervisor(), optics.entry("nameservers", "local")["pid"]]
     card = page.locator("article", has_text="optics/lab.meter")
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with stopped(*pids):
         page.get_by_text("The lab optics (localhost) is away: no answer within 1.5s").first.wait_for()
         card.locator(".chip", has_text="away").wait_for()
         card.locator(".quality", has_text="no data").wait_for()
         assert serious_findings(page) == []
         own = page.locator("article", has=page.get_by_role("link", name="lab.meter", exact=True))
         assert own.locator(".chip").inner_text() == "running"
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
     card.locator(".chip", has_text="running").wait_for()
     card.locator(".number", has_text=re.compile(r"\d")).wait_for()
     page.get_by_text("is away:").wait_for(state="detached")

@@ -54,6 +54,18 @@ def describe(pid):
     return Process(pid, int(parent), command.strip())
 
 
+@contextlib.contextmanager
+def stopped(*pids):
+    """Processes that do nothing, as on a host that hangs."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 def alive(pid):
     try:
         return bool(describe(pid))

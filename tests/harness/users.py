@@ -8,7 +8,8 @@ import Pyro5.errors
 import pytest
 
 from .certificates import tls_client
-from .lab import binary
+from .lab import binary, new_lab
+from .ports import free_port
 from .wait import NEVER
 
 LAB_WITH_LOGINS = """\
@@ -28,6 +29,16 @@ services:
   lab.plain: {module: stage, classname: Stage, daemon: plain, instancemode: single}
 autolaunch: {nameservers: [names], daemons: [thread, turns, here, plain]}
 """
+
+
+@contextlib.contextmanager
+def lab_with_logins():
+    """A lab that runs, and has a port for logins."""
+    with new_lab() as lab:
+        lab.port = free_port()
+        lab.config(LAB_WITH_LOGINS, port=lab.port, socket=str(lab.folder / "here.sock"))
+        lab.up()
+        yield lab
 
 
 class User:
