@@ -24,9 +24,14 @@ class Replica:
 
     def __init__(self, lab, name, etcd, port, more="", **values):
         self.lab, self.name, self.port = lab, name, port
-        text = CONFIGURATION.replace("$name", name).replace("$etcd", etcd.yaml(**values))
-        lab.config(text + more, ns_port=port)
+        self.text = CONFIGURATION.replace("$name", name).replace("$etcd", etcd.yaml(**values))
+        lab.config(self.text + more, ns_port=port)
         lab.up()
+
+    def take_up(self, more):
+        """The lab with these sections beside those of `CONFIGURATION`."""
+        self.lab.config(self.text + more, ns_port=self.port)
+        self.lab.run("reload")
 
     def connect(self):
         """The exit code and the words of `config check --connect`."""

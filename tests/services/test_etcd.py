@@ -231,12 +231,30 @@ def test_names_of_a_host_that_is_away_for_ever_can_be_removed(etcd):
         shown = optics.lab.run("ns", "remove", "--hidden", "--prefix", "cryo.", check=False)
         assert shown.returncode == 1 and "2 name(s) would be removed" in shown.text, shown.text
         assert "Removed cryo.supply" in optics.lab.run("ns", "remove", "--hidden", "cryo.supply").stdout
+        for more, printed in ([], ""), (["--json"], "[]\n"):
+            again = optics.lab.run("ns", "remove", "--hidden", "cryo.supply", *more, check=False)
+            assert (again.returncode, again.stdout) == (1, printed) and "it hides no such name" in again.stderr, again.text
         assert "Removed 2 name(s)" in optics.lab.run("ns", "remove", "--hidden", "--regex", "cryo", "--yes").stdout
         wait_for(lambda: hidden() == set(), NEVER, "an answer")
         assert not any("cryo" in key for key in etcd.keys("/ferrolab/names/"))
         # It was not away for ever: its daemons register their names.
         cryo.lab.up()
         wait_for(lambda: optics.shows("cryo.supply", "cryo.meter"), 30, "its names are back")
+
+
+def test_hidden_names_of_another_lab_are_removed_by_admins(etcd):
+    """With `access`; its clients are on this host."""
+    with replicas(etcd, "optics", "cryo", more="access: {localhost: operate}\n") as (optics, cryo):
+        wait_for(lambda: optics.shows("cryo.supply"), 30, "the names of both")
+        cryo.kill()
+        wait_for(lambda: not optics.shows("cryo.supply"), 10, "its names are hidden")
+        remove = lambda: optics.lab.run("ns", "remove", "--hidden", "cryo.supply", check=False)
+        refused = remove()
+        assert refused.returncode == 1 and "needs the role admin" in refused.text, refused.text
+        assert "/ferrolab/names/cryo.supply" in etcd.keys("/ferrolab/names/")
+        optics.take_up("access: {localhost: admin}\n")
+        assert "Removed cryo.supply" in remove().text
+        assert "it hides no such name" in remove().text
 
 
 def test_a_replica_that_starts_without_etcd_shows_the_last_known_names(etcd):
@@ -263,6 +281,8 @@ def test_a_replica_that_starts_without_etcd_shows_the_last_known_names(etcd):
         cryo.lab.run("start", "nameserver", "shared")
         wait_for(lambda: f"{file.name} is damaged" in cryo.trouble(), NEVER, "`status` names the file")
         assert list(file.parent.glob(f"{file.name}.damaged-*"))
+        log = (cryo.lab.home / "logs/ferrolab.log").read_text().splitlines()
+        assert sum(f"{file} is damaged" in line for line in log) == 1, "a warning names it once"
         etcd.start()
         wait_for(lambda: cryo.shows(*names), 30, "the names of etcd")
         wait_for(lambda: "not loaded" not in cryo.trouble(), NEVER, "all is well")
