@@ -152,7 +152,7 @@ impl Presence {
             };
             let writes = changed.iter().map(write).collect();
             if let Err(error) = self.put(writes).await {
-                // What the registry has of them is unknown: each is written or removed again.
+                // Each is written or removed again: the registry may have it or not.
                 for (host, _) in changed {
                     self.written.remove(host);
                     self.unsure.insert(Arc::clone(host));
