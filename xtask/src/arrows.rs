@@ -86,11 +86,7 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         &[RUNTIMES, YAML, HTTP, CLI],
         "history keeps samples: they come and go as plain values, without connections",
     ),
-    (
-        "outbound",
-        &[TERMINAL],
-        "outbound sends requests: what and where, its callers say",
-    ),
+    ("outbound", &[TERMINAL], "outbound sends requests: what and where, its callers say"),
     (
         "py-worker",
         &[YAML, SQL, HTTP, CLI],
