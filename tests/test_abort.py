@@ -32,8 +32,8 @@ services:
   lab.plain: {$mover, daemon: plain, arguments: {record: "$record.lab.plain"}, abort: [stop]}
   lab.turns: {$mover, daemon: turns, arguments: {record: "$record.lab.turns"}, abort: [stop]}
   lab.small: {$mover, daemon: small, arguments: {record: "$record.lab.small"}, abort: [stop]}
-  lab.bounded: {$mover, daemon: thread, call_timeout: 1, arguments: {record: "$record.lab.bounded"}, abort: [stop]}
-  lab.restarted: {$mover, daemon: thread, call_timeout: 1, on_timeout: restart, isolate: true, arguments: {record: "$record.lab.restarted"}, abort: [ping]}
+  lab.bounded: {$mover, daemon: thread, call_timeout: 10, arguments: {record: "$record.lab.bounded"}, abort: [stop]}
+  lab.restarted: {$mover, daemon: thread, call_timeout: 10, on_timeout: restart, isolate: true, arguments: {record: "$record.lab.restarted"}, abort: [ping]}
   lab.faulty: {$mover, daemon: thread, arguments: {record: "$record.lab.faulty"}, abort: [fail, stop, hang], on_disconnect: ["off"]}
   lab.session: {module: mover, classname: Mover, instancemode: session, daemon: plain, arguments: {record: "$record.lab.session"}, abort: [stop]}
   lab.supply: {native: simulated.power_supply, daemon: thread, abort: ["off"]}
@@ -312,26 +312,42 @@ def test_a_method_that_there_is_not_is_told_of_when_the_class_is_loaded(running)
     assert entry["error"] == "abort: Mover has no method 'stpo'; did you mean 'stop'?"
 
 
+def words_at_the_end_of_its_daemon(lab, service, number):
+    """What the service notes of a move whose daemon gets this signal."""
+    daemon = service.removeprefix("lab.")
+    lab.record.with_name("record." + service).write_text("")
+    pid = lab.wait_for_status("daemons", daemon, "running")["pid"]
+    with Holder.having(lab.uri(service), "ada") as ada:
+        ada.tell("move")
+        begun(lab, service)
+        os.kill(pid, number)
+
+        def is_over():
+            entry = lab.entry("daemons", daemon)
+            is_new = entry["status"] == "running" and entry["pid"] != pid
+            return "off" in words(lab, service) or is_new
+
+        wait_for(is_over, NEVER, "its safe state")
+        return words(lab, service)
+
+
 @pytest.mark.parametrize("service", ["lab.thread", "lab.multiplex"])
 @pytest.mark.parametrize("ends", ["killed", "stopped"])
 def test_the_end_of_its_daemon_aborts_a_move(lab, service, ends):
     lab.record = lab.files / "record"
     lab.record.with_name("record." + service).touch()
     lab.config(CONFIGURATION, mover="module: mover, classname: Mover, instancemode: single", record=str(lab.record))
-    lab.run("up")
-    daemon = service.removeprefix("lab.")
-    pid = lab.wait_for_status("daemons", daemon, "running")["pid"]
-    with Holder.having(lab.uri(service), "ada") as ada:
-        ada.tell("move")
-        begun(lab, service)
-        if ends == "killed":
-            os.kill(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGTERM)
-        begun(lab, service, "off")
-        noted = words(lab, service)
-        assert noted[0] == "begin" and sorted(noted[1:4]) == ["end", "stop", "stopped"], noted
-        assert noted[4:] == ["off"]
+    lab.up()
+    number = signal.SIGKILL if ends == "killed" else signal.SIGTERM
+    noted = words_at_the_end_of_its_daemon(lab, service, number)
+    # After a kill it has parts of a second, which a busy machine may not give it.
+    for _ in range(0 if EXTENDED or ends == "stopped" else ROUNDS):
+        if len(noted) == 5:
+            break
+        lab.restart("daemon", service.removeprefix("lab."), "--force")
+        noted = words_at_the_end_of_its_daemon(lab, service, number)
+    assert noted[0] == "begin" and sorted(noted[1:4]) == ["end", "stop", "stopped"], noted
+    assert noted[4:] == ["off"]
 
 
 def test_without_methods_an_abort_says_so_while_a_call_has_the_turn(lab):

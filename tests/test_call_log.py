@@ -16,14 +16,15 @@ version: "1.0"
 python: {executable: "$python", path: ["$drivers"]}
 daemons:
   bench: {classname: LockableDaemon, slow_call: 4}
+  patient: {classname: LockableDaemon, slow_call: 600}
   other: {call_log: all, slow_call: 1}
 services:
   lab.errors: {$wire, daemon: bench}
   lab.off: {$wire, daemon: bench, call_log: off}
-  lab.changes: {$wire, daemon: bench, call_log: changes, private: [note], members: {echo: {private: true}}}
-  lab.private: {$wire, daemon: bench, members: {note_oneway: {private: true, maximum: 9999}}}
+  lab.changes: {$wire, daemon: patient, call_log: changes, private: [note], members: {echo: {private: true}}}
+  lab.private: {$wire, daemon: patient, members: {note_oneway: {private: true, maximum: 9999}}}
   lab.all: {$wire, daemon: other}
-autolaunch: {daemons: [bench, other]}
+autolaunch: {daemons: [bench, patient, other]}
 """
 
 
@@ -35,7 +36,14 @@ def running(lab):
 
 
 def history(lab, *arguments):
-    return json.loads(lab.run("calls", "--history", "--json", *arguments).stdout)
+    lines = json.loads(lab.run("calls", "--history", "--json", *arguments).stdout)
+    return [line for line in lines if not is_chance(line)]
+
+
+def is_chance(line):
+    """On a busy machine any call of `bench` may be slow."""
+    is_slow = line.get("service") == "lab.errors" and line["outcome"] == "returned" and line.get("slow")
+    return is_slow and line["member"] != "hold"
 
 
 def logged(lab, count, *arguments):
@@ -155,7 +163,7 @@ def test_changes_are_logged_with_arguments_that_are_not_private(running):
     text = running.run("calls", "--history").stdout
     assert "value = 5" in text and "note(private)" in text and "value = 6" in text
     assert re.search(r"Z +lab.changes +fail\('far'\) ", text) and re.search(r":\d\d\.\d{3}Z ", text), text
-    written = (running.home / "logs" / "calls-bench.jsonl").read_text()
+    written = (running.home / "logs" / "calls-patient.jsonl").read_text()
     assert "hunter2" not in written and "secret" not in written
 
 

@@ -28,14 +28,18 @@ services:
   lab.circle: {module: circle, classname: Circle, daemon: turns, instancemode: single}
   lab.socket: {module: circle, classname: Circle, daemon: socket, instancemode: single}
   lab.everywhere: {module: circle, classname: Circle, daemon: everywhere, instancemode: single}
-  lab.bounded: {$bounded, daemon: bench, call_timeout: 1}
+  lab.bounded: {$bounded, daemon: bench, members: {hold: {call_timeout: 1}}}
   lab.restarted: {$bounded, daemon: bench, call_timeout: 1, on_timeout: restart, isolate: true}
   lab.members: {$bounded, daemon: bench, call_timeout: 1, members: {$members}}
   lab.stuck: {$bounded, daemon: queue, members: {hold: {call_timeout: 1}}}
   lab.owned: {$bounded, daemon: queue}
 autolaunch: {daemons: [bench, turns, socket, everywhere, queue]}
 """
-MEMBERS = "hold: {call_timeout: 0}, held: {call_timeout: 1.5}, note_later: {call_timeout: 0.5}"
+MEMBERS = (
+    "hold: {call_timeout: 0}, held: {call_timeout: 10}, note_later: {call_timeout: 0.5}, "
+    # A busy machine may take longer for these than the limit of the service.
+    "let_end: {call_timeout: 0}, go_on: {call_timeout: 0}, notes: {call_timeout: 0}"
+)
 
 
 @pytest.fixture
@@ -218,7 +222,7 @@ def test_an_item_that_takes_too_long_ends_its_stream(running):
     with running.proxy("lab.members") as client, running.proxy("lab.members") as other:
         stream = client.held(1)
         assert next(stream) == 0
-        with pytest.raises(TimeoutError, match="the next item of 'held' of .* its stream ends; .* 1.5 s"):
+        with pytest.raises(TimeoutError, match="the next item of 'held' of .* its stream ends; .* 10 s"):
             next(stream)
         wait_for(lambda: overdue(running) == [("stream item", "held")], NEVER, "the item is shown")
         with pytest.raises(Pyro5.errors.PyroError, match="item stream terminated"):
@@ -269,10 +273,15 @@ def test_nobody_waits_for_ever_for_the_turn_or_the_lock_behind_an_overdue_call(r
         assert owned.echo(1) == [[1], {}]
         wait_for(lambda: owned.notes() == ["kept"], NEVER, "the oneway call has waited")
         assert "given up" not in stuck.notes()
-    lines = json.loads(running.run("calls", "--history", "--service", "lab.stuck", "--json").stdout)
-    lines = [(line["member"], line["outcome"], "overdue" in line) for line in lines]
-    assert ("<batch>", "raised", False) in lines and ("echo", "raised", False) in lines
-    assert [line for line in lines if line[0] in ("hold", "lock")] == [
+
+    def log():
+        lines = json.loads(running.run("calls", "--history", "--service", "lab.stuck", "--json").stdout)
+        lines = [(line["member"], line["outcome"], "overdue" in line) for line in lines]
+        given_up = ("<batch>", "raised", False) in lines and ("echo", "raised", False) in lines
+        others = [line for line in lines if line[0] in ("hold", "lock")]
+        return others if given_up and len(others) >= 3 else None
+
+    assert wait_for(log, NEVER, "the lines of the log") == [
         ("hold", "raised", False),
         ("hold", "returned", True),
         ("lock", "raised", False),

@@ -46,12 +46,21 @@ def watched(home):
     return lab
 
 
+def good(samples):
+    """The next good sample. A reading that comes late on a busy machine is after a gap."""
+    return next(sample for sample in samples if sample.quality == "good")
+
+
 def test_a_watch_begins_with_the_value_now_and_goes_on(home):
     with watched(home) as lab, lab.watch("lab.gauge", "level") as samples:
-        first = next(samples)
-        assert first.quality == "good" and first.unit == "mm" and first.service == "lab.gauge"
-        assert [next(samples).value for _ in range(5)] == [first.value + n for n in range(1, 6)]
-        assert next(samples).seq == first.seq + 6
+        first = good(samples)
+        assert first.unit == "mm" and first.service == "lab.gauge"
+        rest = []
+        while sum(sample.quality == "good" for sample in rest) < 6:
+            rest.append(next(samples))
+        values = [sample.value for sample in rest if sample.quality == "good"]
+        assert values == [first.value + n for n in range(1, 7)]
+        assert first.seq + 6 <= rest[-1].seq <= first.seq + len(rest)
         process = home.entry("daemons", "bench")["pid"]
         home.run("restart", "daemon", "bench", "--force")
         while next(samples) != ferrolab.Lost():
@@ -69,11 +78,13 @@ def test_parts_and_texts_are_watched_too(home):
     found = {}
     while not {"pair.0", "pair.1"} <= set(found):
         sample = next(pairs)
-        found[sample.member] = sample.value
-    # Before the first reading it is not known to have parts.
-    assert found.pop("pair", None) is None
+        if sample.quality == "good":
+            found[sample.member] = sample.value
+        else:
+            # Before the first reading it is not known to have parts.
+            assert sample.value is None
     assert found == {"pair.0": 0.5, "pair.1": True}
-    assert next(lab.watch("lab.gauge", "state")).value == "high"
+    assert good(lab.watch("lab.gauge", "state")).value == "high"
     with pytest.raises(LookupError, match="no live values of 'identify'"):
         next(lab.watch("lab.gauge", "identify"))
     with pytest.raises(ferrolab.NamingError):
@@ -87,11 +98,14 @@ def test_the_same_for_asyncio(home):
         async with lab.aio.watch("lab.gauge", "level") as samples:
             values = []
             async for sample in samples:
-                values.append(sample.value)
+                if sample.quality == "good":
+                    values.append(sample.value)
                 if len(values) == 5:
                     break
         with pytest.raises(LookupError):
             await lab.aio.watch("lab.gauge", "identify").__anext__()
+        recorded = lambda: set(values[:3]) <= set(lab.history("lab.gauge", "level", since="1h").value)
+        await asyncio.to_thread(wait_for, recorded, NEVER, "they are recorded", LookupError)
         return values, await lab.aio.history("lab.gauge", "level", since="1h")
 
     values, recorded = asyncio.run(read())
@@ -116,11 +130,16 @@ def test_a_history_is_columns(home):
     assert history.time.dtype == "datetime64[us]" and (numpy.diff(history.t) > 0).all()
     middle = float(history.t[5])
     later = lab.history("lab.gauge", "level", since=middle, until=history.time[8].item().replace(tzinfo=datetime.timezone.utc))
-    assert list(later.value) == list(history.value[5:8])
+    assert numpy.array_equal(later.value, history.value[5:8], equal_nan=True)
     parts = lab.history("lab.gauge", "level", since="1h", points=2)
-    assert len(parts) <= 3 and (parts.min <= parts.value).all() and (parts.value <= parts.max).all()
-    texts = lab.history("lab.gauge", "state")
-    assert set(texts.value) == {"high"}
+    least, mean, most = (column[~numpy.isnan(parts.value)] for column in (parts.min, parts.value, parts.max))
+    assert 1 <= len(mean) <= len(parts) <= 3 and (least <= mean).all() and (mean <= most).all()
+
+    def texts():
+        history = lab.history("lab.gauge", "state")
+        return set(history.value[history.quality == "good"])
+
+    assert wait_for(texts, NEVER, "a text", LookupError) == {"high"}
     for wrong in ("yesterday", True, "3 fortnights"):
         with pytest.raises((ValueError, TypeError), match="since is a time"):
             lab.history("lab.gauge", "level", since=wrong)

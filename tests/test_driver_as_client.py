@@ -4,7 +4,7 @@ import threading
 
 import Pyro5.api
 import pytest
-from harness import SERVERTYPES, Service, both_sides, every_serializer, outcome, wait_for
+from harness import EXTENDED, SERVERTYPES, Service, both_sides, every_serializer, outcome, wait_for
 from teller import Teller
 
 MODES = ["single", "session", "percall"]
@@ -140,14 +140,32 @@ def printed(lab):
     return lab.run("logs", "show", "-n", "0").stdout
 
 
+LATE = "the Python worker does not stop; killing it"
+
+
+def printed_in_time(lab, use):
+    """What is printed while a lab is up and used so. A busy machine may kill its worker for being
+    late: then it is done again."""
+    for _ in range(1 if EXTENDED else 10):
+        before = printed(lab)
+        lab.up()
+        use()
+        text = printed(lab).removeprefix(before)
+        if LATE not in text:
+            break
+    return text
+
+
 @pytest.mark.parametrize("leaves", [False, True])
 def test_the_drivers_own_handler_of_sigterm_is_called_at_the_end(lab, leaves):
     lab.config(LAB, servertype="multiplex")
-    lab.up()
-    with lab.proxy("lab.safe") as safe:
-        safe.install(leaves)
-        lab.down()
-    text = printed(lab)
+
+    def use():
+        with lab.proxy("lab.safe") as safe:
+            safe.install(leaves)
+            lab.down()
+
+    text = printed_in_time(lab, use)
     assert "the handler ran in MainThread for SIGTERM" in text
     # The handler comes before the instrument's own end.
     assert "off after 1 signals" in text
@@ -155,12 +173,15 @@ def test_the_drivers_own_handler_of_sigterm_is_called_at_the_end(lab, leaves):
 
 def test_the_handler_can_end_a_call_that_runs(lab):
     lab.config(LAB, servertype="multiplex")
-    lab.up()
-    with lab.proxy("lab.safe") as safe:
-        safe.install()
-        caller = threading.Thread(target=lambda: outcome(lab.proxy("lab.safe").wait))
-        caller.start()
-        wait_for(lambda: "waiting" in printed(lab), 30, "the call runs")
-        lab.down()
-        caller.join()
-    assert "the call ended: True" in printed(lab)
+
+    def use():
+        before = printed(lab).count("waiting")
+        with lab.proxy("lab.safe") as safe:
+            safe.install()
+            caller = threading.Thread(target=lambda: outcome(lab.proxy("lab.safe").wait))
+            caller.start()
+            wait_for(lambda: printed(lab).count("waiting") > before, 30, "the call runs")
+            lab.down()
+            caller.join()
+
+    assert "the call ended: True" in printed_in_time(lab, use)

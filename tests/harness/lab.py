@@ -120,11 +120,18 @@ class Lab:
 
     def up(self, check=True):
         """Starts the lab, and waits for drivers that a busy machine has not loaded within 20 s."""
-        result = self.run("up", check=False)
+        return self._load("up", check=check)
+
+    def restart(self, *words):
+        """`restart` with these words; it waits for drivers as `up` does."""
+        return self._load("restart", *words)
+
+    def _load(self, *words, check=True):
+        result = self.run(*words, check=False)
         if check and SLOW_DRIVER in result.text:
             self.wait_until_loaded()
         elif check:
-            assert result.returncode == 0, f"up exited {result.returncode}:\n{result.text}"
+            assert result.returncode == 0, f"{words} exited {result.returncode}:\n{result.text}"
         return result
 
     def wait_until_loaded(self):
