@@ -5,7 +5,8 @@ import socket
 import struct
 
 import pytest
-from harness import NEVER, free_port, outcome, proxy, within
+from harness import NEVER, free_port, outcome, proxy, wait_for, within
+from harness.lab import SLOW_DRIVER
 
 SOUND = """\
 version: "1.0"
@@ -24,6 +25,7 @@ def start(lab, text=SOUND, check=True):
     ports = {"ns_port": free_port(), "port": free_port()}
     lab.config(text, **ports)
     lab.started = lab.up(check=check)
+    lab.wait_until_loaded()
     return ports
 
 
@@ -268,7 +270,9 @@ def test_a_driver_that_does_not_load_is_told_and_its_neighbours_serve(lab, modul
     broken = f"  lab.broken: {{module: {module}, classname: {classname}, daemon: bench}}\n"
     text = SOUND.replace("autolaunch:", broken + "autolaunch:")
     start(lab, text, check=False)
-    assert_told(lab.started, "lab.broken", told)
+    # On a busy machine `up` says no more of a driver than that it takes long.
+    if SLOW_DRIVER not in lab.started.text:
+        assert_told(lab.started, "lab.broken", told)
     entry = lab.entry("services", "lab.broken")
     assert entry["status"] in ("failed", "restarting"), entry
     assert told in entry["error"], entry
@@ -296,9 +300,12 @@ def test_a_port_in_use_is_told_and_the_rest_serves(lab, taken, name):
         lab.config(text.replace("daemons: [bench]", "daemons: [bench, other]"), **ports)
         assert_told(lab.up(check=False), name, str(ports[taken]), "in use")
         kind = "nameservers" if taken == "ns_port" else "daemons"
-        entry = lab.entry(kind, name)
-        assert entry["status"] in ("failed", "restarting"), entry
-        assert str(ports[taken]) in entry["error"], entry
+
+        def is_told():
+            entry = lab.entry(kind, name)
+            return entry["status"] in ("failed", "restarting") and str(ports[taken]) in entry["error"]
+
+        wait_for(is_told, NEVER, "`ps` tells of the port")
         with lab.proxy("lab.other") as mirror:
             assert mirror.same(5) == 5
 

@@ -49,7 +49,7 @@ def test_an_entry_starts_stops_and_restarts(running):
         assert mirror.same(1) == 1
     first = pids(running)
     assert first["local"] == before["local"], "others were not touched"
-    running.run("restart", "daemon", "bench", "other")
+    running.restart("daemon", "bench", "other")
     running.run("restart", "nameserver", "local")
     second = pids(running)
     for name in ("bench", "other", "local"):
@@ -150,7 +150,7 @@ def test_a_broken_file_changes_nothing(running):
     assert "config.yaml" in result.text and "keeps the configuration" in result.text
     assert pids(running) == before
     # The entries in force are still known by name.
-    running.run("restart", "daemon", "bench")
+    running.restart("daemon", "bench")
     with running.proxy("lab.mirror") as mirror:
         assert mirror.same(1) == 1
 
@@ -190,9 +190,9 @@ def test_a_daemon_that_hangs_is_noticed_and_restarted(running):
 BUSY = """\
 python: {executable: "$python", path: ["$drivers"]}
 daemons:
-  full: {host: localhost, threadpool_size: 1, supervision: {hang_timeout: 5}}
-  queue: {host: localhost, servertype: multiplex, supervision: {hang_timeout: 5}}
-  deaf: {host: localhost, supervision: {hang_timeout: 5}}
+  full: {host: localhost, threadpool_size: 1, supervision: {hang_timeout: 20}}
+  queue: {host: localhost, servertype: multiplex, supervision: {hang_timeout: 20}}
+  deaf: {host: localhost, supervision: {hang_timeout: 20}}
 services:
   lab.full: {module: hazard, classname: Hazard, daemon: full}
   lab.queue: {module: hazard, classname: Hazard, daemon: queue}
@@ -209,7 +209,7 @@ def test_a_daemon_under_load_is_left_alone(lab):
     before = pids(lab)
     calls = [("lab.full", "spin"), ("lab.queue", "spin"), ("lab.deaf", "hold_the_interpreter")]
     # Two calls of the supervisor fall wholly into it.
-    seconds = 2 * (5 + 1)
+    seconds = 2 * (20 + 1)
 
     def long_call(service, method):
         with lab.proxy(service) as proxy:
@@ -310,10 +310,10 @@ def test_down_waits_as_long_as_it_is_told_to(lab):
     lab.up()
     other = lab.entry("daemons", "other")["pid"]
     os.kill(other, signal.SIGSTOP)
-    result = lab.run("down", "--timeout", "1", check=False)
-    assert result.returncode == 1 and "not everything has stopped within 1 s" in result.text
+    result = lab.run("down", "--timeout", "10", check=False)
+    assert result.returncode == 1 and "not everything has stopped within 10 s" in result.text
     assert "ferrolab ps" in result.text
     os.kill(other, signal.SIGCONT)
     lab.run("down", "--timeout", "60")
-    assert not lab.processes()
+    lab.assert_nothing_left()
     assert lab.run("down", "--timeout", "0", check=False).returncode == 2

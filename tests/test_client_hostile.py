@@ -102,7 +102,8 @@ def test_a_late_answer_is_nobody_s():
 
     with Liar(answer) as server, client(server) as made:
         with pytest.raises(ferrolab.TimeoutError):
-            made.echo.with_timeout(0.3)("first")
+            made.echo.with_timeout(3)("first")
+        wait_for(lambda: late, NEVER, "the server has the first call")
         with pytest.raises((ferrolab.ConnectionClosedError, AssertionError)):
             # The server cannot write to the connection that the timeout has closed.
             assert made.echo("second") == "fresh"

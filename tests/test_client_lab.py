@@ -94,7 +94,7 @@ def test_a_service_is_found_where_it_is_after_a_restart(running):
     with ferrolab.connect(running.home, **SETTINGS) as lab:
         supply = lab["lab.supply"]
         supply.voltage = 1
-        running.run("restart", "daemon", "bench")
+        running.restart("daemon", "bench", "--force")
         supply._remote.pool._by_thread[next(iter(supply._remote.pool._by_thread))].used_at -= 10
         assert supply.voltage == 0
 
@@ -115,7 +115,7 @@ def test_a_daemon_that_is_killed_in_the_middle_of_calls(running, tmp_path):
                 call()
             assert caught.value.outcome == "unknown"
             # By hand, so that the supervisor does not wait longer after each death.
-            running.run("restart", "daemon", "wire")
+            running.restart("daemon", "wire")
 
 
 @pytest.mark.timeout(3600)

@@ -115,6 +115,7 @@ def odd(module_lab):
     module_lab.write(DRIVER, name="oddments.py")
     module_lab.config(CONFIGURATION)
     module_lab.up(check=False)
+    module_lab.wait_until_loaded()
     return module_lab
 
 

@@ -50,6 +50,7 @@ def test_what_an_entry_keeps_goes_with_its_name(lab, up):
     with lab.proxy("lab.mirror") as mirror:
         mirror.lock("ada")
         epoch = mirror.lock_info()["epoch"]
+        mirror.unlock()
     if not up:
         lab.run("down")
     lab.run("rename", "nameserver", "local", "first")

@@ -31,7 +31,8 @@ def test_the_page_has_these_files():
 def test_the_first_driver(lab_with_files):
     lab = lab_with_files
     for command in re.search(r"```\n(ferrolab .*?)```", PAGE, re.DOTALL)[1].splitlines():
-        lab.run(*command.split()[1:])
+        words = command.split()[1:]
+        lab.up() if words == ["up"] else lab.run(*words)
     client = lab.start("client.py", lab.uri("lab.thermometer"), program=interpreter())
     text, _ = client.communicate(timeout=NEVER)
     assert text.splitlines() == ["21.5", "22.0 0.5", "[22.0, 22.0, 22.0]"]

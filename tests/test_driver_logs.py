@@ -32,7 +32,8 @@ def records(lab):
     """The log, oldest first."""
     lines = []
     for file in sorted((lab.home / "logs").glob("*.log*")):
-        lines += file.read_text(encoding="utf-8").splitlines()
+        # The last line may not be whole yet.
+        lines += file.read_bytes().rpartition(b"\n")[0].splitlines()
     return [json.loads(line) for line in lines]
 
 
