@@ -117,7 +117,7 @@ def hang_in_python(night):
 
 def hang_in_c(night):
     print("a driver's C code holds the interpreter")
-    thread, _ = night.calling("lab.frozen", "hold_the_interpreter", 15)
+    thread, _ = night.calling("lab.frozen", "hold_the_interpreter", 90)
     night.says(["lab.frozen", "hold_the_interpreter", "C code holds its interpreter"], "status", promised=10)
     thread.join(NEVER)
     night.says(["the Python worker moves again"], "logs", "show", promised=10)
@@ -143,7 +143,7 @@ def driver_edited_while_it_runs(night):
     assert night.lab.run("call", "lab.lamp", "level").stdout == "1\n"
     night.lab.write(LAMP.format(22), "lamp.py")
     night.says(["lab.lamp", "lamp.py"], "status", promised=10)
-    night.lab.run("restart", "lab.lamp")
+    night.lab.restart("lab.lamp")
     assert night.lab.run("call", "lab.lamp", "level").stdout == "22\n"
 
 

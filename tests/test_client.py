@@ -4,7 +4,6 @@ import copy
 import gc
 import pickle
 import signal
-import threading
 import weakref
 
 import ferrolab
@@ -222,12 +221,14 @@ def test_threads_share_a_proxy(wire):
 
 
 @every_server
-def test_a_timeout_leaves_no_stale_answer(wire, tmp_path):
+def test_a_timeout_leaves_no_stale_answer(server, wire, tmp_path):
     gate = tmp_path / "gate"
     with pytest.raises(ferrolab.TimeoutError) as caught:
         wire.hold.with_timeout(0.3)("x", str(gate))
     assert isinstance(caught.value, TimeoutError)
-    assert caught.value.outcome == "unknown" and "may have run" in str(caught.value)
+    # A daemon of ours that is busy says that it has not begun.
+    is_begun = caught.value.outcome == "unknown" and "may have run" in str(caught.value)
+    assert is_begun or server.ours and caught.value.outcome == "not started", caught.value
     gate.touch()
     for number in range(20):
         assert wire.echo(number)[0] == [number]
@@ -335,4 +336,4 @@ def test_the_names_of_pyro5_on_a_proxy(servers):
         assert "echo" in made._pyroMethods and "value" in made._pyroAttrs and "note_oneway" in made._pyroOneway
         made._pyroRelease()
         assert made.echo(1)[0] == [1]
-        threading.Thread(target=made._pyroReconnect).start()
+        later(made._pyroReconnect)()

@@ -79,7 +79,7 @@ def test_a_call_that_runs_at_its_deadline_is_unknown(uri, tmp_path):
         made.clear()
         gate = tmp_path / "gate"
         with pytest.raises(ferrolab.TimeoutError) as caught:
-            made.hold.with_timeout(5)("long", str(gate))
+            made.hold.with_timeout(20)("long", str(gate))
         assert caught.value.outcome == "unknown"
         gate.touch()
         wait_for(lambda: made.notes() == [("begin", "long"), ("end", "long")], NEVER, "it has run")

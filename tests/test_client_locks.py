@@ -186,7 +186,8 @@ def test_a_broken_lock_is_lost(running, lab, stranger):
         with pytest.raises(ferrolab.LockLost):
             laser.move(1)
         lock.check()
-    assert other.move(1) and laser.move(1)
+    wait_for(lambda: other.move(1), NEVER, "its safe state has run", ConnectionRefusedError)
+    assert laser.move(1)
 
 
 def test_a_lock_that_others_got_in_the_meantime_is_lost(lab, stranger):

@@ -46,7 +46,7 @@ daemons:
       ready_timeout: 30
       stop_grace: 10
       term_grace: 5
-      hang_timeout: 5
+      hang_timeout: 20
       backoff: [5, 15]
 services:
   lab.meter:
