@@ -313,7 +313,7 @@ def test_a_method_that_there_is_not_is_told_of_when_the_class_is_loaded(running)
 
 
 def words_at_the_end_of_its_daemon(lab, service, number):
-    """What the service notes of a move whose daemon gets this signal."""
+    """The notes of a service about a move whose daemon gets this signal."""
     daemon = service.removeprefix("lab.")
     lab.record.with_name("record." + service).write_text("")
     pid = lab.wait_for_status("daemons", daemon, "running")["pid"]

@@ -136,7 +136,7 @@ autolaunch: {daemons: [bench]}
 def test_cards_of_the_demo_are_as_recorded(lab):
     """Clients keep cards and stubs by them: a change of one is meant, and is recorded anew with
     FERROLAB_TEST_RECORD=1."""
-    lab.config(DEMO, demo=str(TESTS.parent / "crates/ferrolab/src/cli/demo"))
+    lab.config(DEMO, demo=str(TESTS.parent / "crates/program/src/cli/demo"))
     lab.up()
     for name in ("supply", "meter", "loopback", "logbook"):
         card = json.loads(lab.run("describe", f"demo.{name}", "--json").stdout)

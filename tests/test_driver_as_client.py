@@ -144,7 +144,7 @@ LATE = "the Python worker does not stop; killing it"
 
 
 def printed_in_time(lab, use):
-    """What is printed while a lab is up and used so. A busy machine may kill its worker for being
+    """The output of a lab that is up and used so. A busy machine may kill its worker for being
     late: then it is done again."""
     for _ in range(1 if EXTENDED else 10):
         before = printed(lab)

@@ -153,10 +153,11 @@ const ROOMS: &[(&str, &[Room])] = &[
             (&["sample", "bytes", "disk"], "plain values; the room on a disk"),
         ],
     ),
+    ("ferrolab", &[(&["main"], "entry")]),
     (
-        "ferrolab",
+        "program",
         &[
-            (&["main"], "entry"),
+            (&["lib"], "entry"),
             (&["cli"], "commands: use everything"),
             (&["supervise/mod", "supervise/systemd", "supervise/control/server"], "the supervisor"),
             (&["supervise/entries"], "entries of the configuration as children"),

@@ -1,29 +1,10 @@
-//! Supervised servers for laboratory instruments, for Pyro5 clients.
+//! The binary of Ferrolab; [`program`] is all of it.
 //!
-//! The binary: a command line, a supervisor, and the processes it keeps (see ARCHITECTURE.md).
-
-mod access;
-mod authority;
-mod card;
-mod cli;
-mod daemon_keys;
-mod history_process;
-mod host;
-mod labs;
-mod metrics;
-mod nameserver_process;
-mod notify;
-mod os;
-mod paths;
-mod supervise;
-mod tls;
-mod web;
+//! It has its own package because the linker optimises the whole program as it would this
+//! package: at the highest level. Most of `program` is made small instead (Cargo.toml).
 
 use std::process::ExitCode;
 
-// Every room of this crate uses them, by `crate::files` and so on.
-use lab_files::{audit, files, log, open, state_file};
-
 fn main() -> ExitCode {
-    cli::main()
+    program::main()
 }

@@ -1,6 +1,6 @@
 """The lab of this machine: its supervisor's control socket, and what runs there.
 
-The folders and the name of the socket are those of `crates/ferrolab/src/paths/`.
+The folders and the name of the socket are those of `crates/program/src/paths/`.
 """
 
 import json

@@ -179,7 +179,7 @@ def _names_of(row, tls, settings):
 
 
 def _check_host(row):
-    """Refuses a lab that the host which names it calls by an address of its own."""
+    """Refuses a lab that another host names by an address which leads each host to itself."""
     if row.get("told_by"):
         raise NamingError(
             "it is named for {} only, as {}:{}".format(row["told_by"], row["host"], row["port"])

@@ -1,6 +1,6 @@
 """Logins of this user in labs, as `ferrolab login` has stored them, and where they are shown.
 
-The folders are those of `crates/ferrolab/src/access/logins.rs`. A certificate is shown to servers
+The folders are those of `crates/program/src/access/logins.rs`. A certificate is shown to servers
 that the lab's authority has certified. A token is shown where nobody can read it on its way: on the
 loopback of the lab's own host.
 

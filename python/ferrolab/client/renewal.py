@@ -1,6 +1,6 @@
 """Renewal of a login's certificate before it ends, so that no measurement ends with it.
 
-`crates/ferrolab/src/access/renewal.rs` has the other end: the messages, and why nothing secret is
+`crates/program/src/access/renewal.rs` has the other end: the messages, and why nothing secret is
 in them. A certificate is renewed in the last third of its time, by whichever client connects:
 beside the call while it is still good, before it where it has expired. A lab that is away is asked
 again after an hour.

@@ -30,25 +30,23 @@ const RULES: &[Rule] = &[
     },
     Rule {
         name: "http-room",
-        reason: "crates/ferrolab/src/web/ alone serves HTTP; crates/outbound is its client",
+        reason: "crates/program/src/web/ alone serves HTTP; crates/outbound is its client",
         broken: |source| {
             named_outside(source, &["axum", "rust_embed"], |path| {
-                path.starts_with("ferrolab/src/web/")
+                path.starts_with("program/src/web/")
             })
             .into_iter()
             .chain(named_outside(source, &["hyper", "hyper_util", "http_body_util"], |path| {
-                path.starts_with("ferrolab/src/web/") || path.starts_with("outbound/src/")
+                path.starts_with("program/src/web/") || path.starts_with("outbound/src/")
             }))
             .collect()
         },
     },
     Rule {
         name: "clap-room",
-        reason: "arguments are read in crates/ferrolab/src/cli/ and main.rs, nowhere else",
+        reason: "arguments are read in crates/program/src/cli/, nowhere else",
         broken: |source| {
-            named_outside(source, &["clap"], |path| {
-                path.starts_with("ferrolab/src/cli/") || path == "ferrolab/src/main.rs"
-            })
+            named_outside(source, &["clap"], |path| path.starts_with("program/src/cli/"))
         },
     },
     Rule {
@@ -227,7 +225,7 @@ mod tests {
 
     #[test]
     fn each_rule_on_the_right_lines() {
-        const ROOM: &str = "crates/ferrolab/src";
+        const ROOM: &str = "crates/program/src";
         let machine = format!("# see {}x and a{}b", MACHINE_PATHS[0], MACHINE_PATHS[0]);
         let long = format!("//! long\n{}", "fn f() {}\n".repeat(LIMIT));
         let cases: &[Case] = &[
@@ -237,7 +235,7 @@ mod tests {
             ("host/mod.rs", "//! x\nuse axum::Router;", &[("http-room", 2)]),
             ("web/mod.rs", "//! x\nuse axum::Router;\nuse hyper::server;", &[]),
             ("notify/mod.rs", "//! x\nuse hyper::client;", &[("http-room", 2)]),
-            ("main.rs", "//! x\nuse clap::Parser;", &[]),
+            ("lib.rs", "//! x\nuse clap::Parser;", &[("clap-room", 2)]),
             ("host/mod.rs", "//! x\n#[derive(clap::Args)]", &[("clap-room", 2)]),
             ("host/mod.rs", "//! x\nlet c = Command::new(\"a\");", &[("spawn", 2)]),
             ("host/mod.rs", "//! x\nuse std::process::{Command, Stdio};", &[("spawn", 2)]),
@@ -302,10 +300,10 @@ mod tests {
 
     #[test]
     fn a_finding_tells_where_what_and_why() {
-        let source = Source::new("crates/ferrolab/src/host/mod.rs", "//! x\nuse clap::Args;\n");
+        let source = Source::new("crates/program/src/host/mod.rs", "//! x\nuse clap::Args;\n");
         let told: Vec<_> = findings(&source).iter().map(ToString::to_string).collect();
         assert!(
-            told.concat().starts_with("crates/ferrolab/src/host/mod.rs:2: clap-room: names clap [")
+            told.concat().starts_with("crates/program/src/host/mod.rs:2: clap-room: names clap [")
         );
     }
 }

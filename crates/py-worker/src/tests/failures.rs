@@ -70,6 +70,10 @@ async fn a_worker_that_others_kill_again_and_again_is_never_away_for_long() {
     bench.workers.stop().await;
 }
 
+fn create(path: &std::path::Path, text: &str) {
+    std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
 /// Its neighbours serve again before it is imported.
 #[tokio::test]
 async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
@@ -80,8 +84,8 @@ async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
          while not os.path.exists({gate:?}): time.sleep(0.01)\n\
          @ferrolab.expose\nclass X:\n def x(self): return 'there'\n"
     );
-    std::fs::write(directory.path().join("waits.py"), text).unwrap();
-    std::fs::write(&gate, "").unwrap();
+    create(&directory.path().join("waits.py"), &text);
+    create(&gate, "");
     let mut spec = worker(vec![probe("a.probe"), ServiceSpec::new("b.waits", "waits", "X")]);
     spec.python.path.push(directory.path().to_owned());
     let bench = Bench::start(vec![spec]).await;
@@ -96,7 +100,7 @@ async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
     let waiting = bench.client();
     let call = Operation::Call(call("x", vec![]));
     let answer = tokio::spawn(waiting.begin("b.waits", call, Flags::default()).wait());
-    std::fs::write(&gate, "").unwrap();
+    create(&gate, "");
     assert_eq!(answer.await.unwrap().and_then(value), Ok("there".into()));
     bench.workers.stop().await;
 }

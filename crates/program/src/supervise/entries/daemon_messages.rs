@@ -50,8 +50,7 @@ impl Messenger {
         Messenger { keeper, last: Arc::default() }
     }
 
-    /// Has all these daemons report at once after a look at their drivers' files, where they run and
-    /// answer.
+    /// Has all these daemons report after a look at their drivers' files, if they run and answer.
     pub(super) async fn look_at_drivers(&self, ids: Vec<String>) {
         self.look(ids, true, DRIVERS_TIMEOUT).await;
     }
