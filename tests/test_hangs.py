@@ -7,7 +7,7 @@ import threading
 import Pyro5.errors
 import pytest
 from harness import NEVER, wait_for
-from harness.processes import stopped
+from harness.processes import kill, stopped
 
 CONFIGURATION = """\
 version: "1.0"
@@ -79,11 +79,14 @@ def test_a_stopped_process_is_shown_until_it_goes_on(hanging_lab):
 
 def test_c_code_that_holds_the_interpreter_is_shown_with_its_call(hanging_lab):
     lab = hanging_lab
-    with calling(lab, "hold_the_interpreter", 20):
+    with lab.proxy("lab.hazard") as hazard:
+        pid = hazard.pid()
+    with calling(lab, "hold_the_interpreter", 90):
         for service in ("lab.hazard", "lab.neighbour"):
             error = shown(lab, service)
             assert "C code holds its interpreter" in error
             assert "; in it runs hold_the_interpreter of lab.hazard by 127.0.0.1:" in error
         rows = json.loads(lab.run("ps", "--json").stdout)["services"]
         assert {row["name"]: row["daemon"] for row in rows if row["status"] == "hangs"} == {"lab.hazard": "bench", "lab.neighbour": "bench"}
+        kill(pid)
     wait_for(lambda: status(lab, "lab.hazard") == "running", NEVER, "it goes on")

@@ -44,6 +44,7 @@ def test_a_scrape_shows_processes_services_calls_and_locks(lab, page):
         assert supply.lock("ada")
         wait_for(lambda: scrape(page)['ferrolab_service_locked{service="lab.supply"}'] == 1, NEVER, "the lock")
         rows = scrape(page)
+        supply.unlock()
     calls = 'ferrolab_calls_total{service="lab.counter"}'
     assert rows[calls] - before.get(calls, 0) == 3, rows
     assert rows['ferrolab_call_errors_total{service="lab.supply"}'] == 1
@@ -51,6 +52,6 @@ def test_a_scrape_shows_processes_services_calls_and_locks(lab, page):
     assert rows['ferrolab_process_up{kind="daemon",name="bench"}'] == 1
     assert rows['ferrolab_workers{daemon="bench"}'] == 1
     assert rows["ferrolab_alarms_firing"] == 0
-    lab.run("stop", "daemon", "bench")
+    lab.run("stop", "daemon", "bench", "--force")
     wait_for(lambda: scrape(page)['ferrolab_process_up{kind="daemon",name="bench"}'] == 0, NEVER, "it has stopped")
     assert calls not in scrape(page)
