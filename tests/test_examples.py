@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import NEVER, free_port, wait_for
-from harness.lab import TESTS, interpreter
+from harness.lab import SLOW_DRIVER, TESTS, interpreter
 
 EXAMPLES = TESTS.parent / "examples"
 
@@ -23,7 +23,10 @@ def up(lab, name, prepare=lambda folder: None):
     file.write_text(text.replace("9090", str(port)))
     prepare(folder)
     lab.run("config", "update", "lab.yaml", cwd=folder)
-    lab.run("up", cwd=Path("/"))
+    result = lab.run("up", cwd=Path("/"), check=False)
+    assert result.returncode == 0 or SLOW_DRIVER in result.text, result.text
+    # A daemon that a busy nameserver does not answer runs before it has its names there.
+    wait_for(lambda: lab.run("status", check=False).returncode == 0, NEVER, "all is well")
     return folder, port
 
 
@@ -77,7 +80,8 @@ def test_the_measurement(lab):
     monitor = program("-u", "monitor.py", "--readings", "1000000", "--every", "0.05")
     try:
         for step, words in [("start", " V, "), ("stop", "is stopped"), ("start", " V, ")]:
-            lab.run(step, "daemon", "bench")
+            # The monitor calls meanwhile.
+            lab.run(step, "daemon", "bench", *(["--force"] if step == "stop" else []))
             assert next(line for line in monitor.stdout if words in line), "it reads on"
     finally:
         monitor.kill()

@@ -14,7 +14,7 @@ import ferrolab
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import NEVER, free_port
+from harness import NEVER, free_port, wait_for
 from harness.certificates import openssl, tls_client
 from harness.lab import binary, new_lab
 from harness.users import User, connect_fails, identity, lab_with_logins, proxy, users
@@ -137,6 +137,17 @@ def call_by_login(ada, uri):
     return ada.run("login", ada.line.split()[2], "--shell").text
 
 
+def renew(call, one, uri, ending):
+    """Calls until another certificate has come: a lab may be too busy for one in time. What the last call has told."""
+
+    def renewed():
+        one.file("renewal").unlink(missing_ok=True)
+        told = call(one, uri)
+        return one.file("certificate.pem").read_text() != ending and [told]
+
+    return wait_for(renewed, NEVER, "the certificate is renewed")[0]
+
+
 @pytest.mark.parametrize("call", [call_by_command, call_by_python, call_by_login])
 def test_a_certificate_is_renewed_in_its_last_third(running, user, call):
     ada, uri = user("ada"), str(running.uri("lab.thread"))
@@ -146,8 +157,8 @@ def test_a_certificate_is_renewed_in_its_last_third(running, user, call):
     # The last one has expired: the token says who asks.
     for days in (20, 1, -1):
         ending = give_certificate(running, ada, "ada", days)
-        assert "warning" not in call(ada, uri)
-        assert ada.file("certificate.pem").read_text() != ending and days_left() > 88
+        assert "warning" not in renew(call, ada, uri, ending)
+        assert days_left() > 88
         assert stat.S_IMODE(ada.file("certificate.pem").stat().st_mode) == 0o600
         with ada.tls(), proxy(running, "lab.thread") as made:
             assert identity(running, made) == "ada"
@@ -155,7 +166,7 @@ def test_a_certificate_is_renewed_in_its_last_third(running, user, call):
     assert len(row["logins"]) == 1 and days_until(row["logins"][0]["until"]) > 88
     # Earlier certificates of the login are withdrawn with it.
     earlier = give_certificate(running, ada, "ada", 20)
-    call(ada, uri)
+    renew(call, ada, uri, earlier)
     running.run("user", "rotate", "ada")
     for certificate in (earlier, ada.file("certificate.pem").read_text()):
         ada.file("certificate.pem").write_text(certificate)

@@ -83,6 +83,13 @@ class Names:
             yield found
 
 
+def wait_for_line(lab, words):
+    """The first line of the log with these words; the log is behind what clients see."""
+    log = lab.home / "logs" / "ferrolab.log"
+    found = lambda: next((line for line in log.read_text().splitlines() if words in line), None)  # noqa: E731
+    return wait_for(found, RECOVERY, f"the log has {words!r}")
+
+
 LOCAL = {"bench", "lab.supply", "lab.here"}
 OTHER = {"bench", "lab.supply"}
 
@@ -153,6 +160,7 @@ def test_names_follow_a_nameserver_to_another_port(names):
 
 def test_a_nameserver_that_forgets_single_names_is_told_again(names):
     names.start()
+    names.wait("local", LOCAL)
     with names.proxy("local") as nameserver:
         assert nameserver.remove(prefix="lab.") == 2
         names.wait("local", LOCAL)
@@ -322,6 +330,7 @@ def test_a_restarted_daemon_never_loses_a_name_again(names):
 
 def test_a_name_that_is_overwritten_is_told_of_and_taken_back(names):
     names.start()
+    names.wait("local", LOCAL)
     ours = names.lab.uri("lab.supply")
     with names.proxy("local") as nameserver:
         nameserver.register("lab.supply", THEIRS)
@@ -334,13 +343,13 @@ def test_a_name_that_is_overwritten_is_told_of_and_taken_back(names):
         return THEIRS in error and ours in error and "taken back" in error
 
     wait_for(told, RECOVERY, "both URIs are shown")
-    log = (names.lab.home / "logs" / "ferrolab.log").read_text()
-    line = next(line for line in log.splitlines() if "has overwritten the name" in line)
+    line = wait_for_line(names.lab, "has overwritten the name")
     assert THEIRS in line and ours in line
 
 
 def test_a_name_that_is_overwritten_is_left_where_that_is_wanted(names):
     names.start(reclaim="false")
+    names.wait("local", LOCAL)
     ours = names.lab.uri("lab.supply")
 
     def told():
@@ -447,8 +456,7 @@ autolaunch: {nameservers: [local], daemons: [strict]}
         assert set(nameserver.list(prefix="t.")) == {
             *("t.alive", "t.ours", "t.threaded", "t.multiplexed", "t.name")
         }
-    log = (lab.home / "logs" / "ferrolab.log").read_text()
-    line = next(line for line in log.splitlines() if "autoclean: removed the name" in line)
+    line = wait_for_line(lab, "autoclean: removed the name")
     assert "t.very.dead" in line
     assert int(re.search(r"no answer for (\d+)", line)[1]) >= 20, line
 
@@ -459,4 +467,4 @@ def test_a_nameserver_that_is_restarted_by_hand_has_the_names_when_the_command_r
     names.wait("local", LOCAL)
     for _ in range(3):
         names.lab.run("restart", "nameserver", "local")
-        assert names.within("local") == LOCAL
+        names.wait("local", LOCAL, 0)

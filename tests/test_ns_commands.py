@@ -7,7 +7,7 @@ import threading
 import Pyro5.api
 import Pyro5.errors
 import pytest
-from harness import free_port, new_lab, proxy, stock_nameserver, wait_for
+from harness import NEVER, free_port, new_lab, proxy, stock_nameserver, wait_for
 
 URI = "PYRO:object@localhost:1234"
 OTHER = "PYRO:other@localhost:4321"
@@ -234,6 +234,7 @@ def test_stock_clients_find_it_by_broadcast(lab, monkeypatch, host):
     with wait_for(lambda: search(udp, monkeypatch), 10, "it is found", Pyro5.errors.NamingError) as found:
         assert str(found._pyroUri) == f"PYRO:Pyro.NameServer@{found._pyroUri.host}:{port}"
         assert found._pyroUri.host in (address, "127.0.0.1")
+        found._pyroTimeout = NEVER
         found.ping()
 
 
@@ -256,7 +257,8 @@ def test_the_command_line_finds_pyro5s_by_broadcast(lab):
         listed = lambda: (result := lab.run(*search, check=False)).returncode == 0 and result.stdout
         rows = json.loads(wait_for(listed, 10, "it is found"))
         assert [(row["name"], row["uri"]) for row in rows] == [("t.found", URI)]
-        assert lab.run("ns", "lookup", "t.found", f"--discover={udp}").stdout.strip() == URI
+        looked_up = lambda: lab.run("ns", "lookup", "t.found", f"--discover={udp}", check=False).stdout.strip() == URI
+        wait_for(looked_up, 10, "it is looked up")
 
 
 def test_what_the_network_says_does_not_move_the_terminal(two, first):
