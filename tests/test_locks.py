@@ -185,6 +185,7 @@ def test_a_batch_has_one_instance_as_with_pyro5(running, service):
         batch.move()
         refused(lambda: list(batch()))
         assert record.read_text() == before, "and none that does not run"
+        ada.unlock()
 
 
 @pytest.mark.parametrize("service", ["lab.stage", "lab.turns"])
@@ -204,6 +205,7 @@ def test_what_a_service_registers_has_its_lock(running, service):
         assert axis.turn() == "turned"
         assert axis.lock("eve") is True
         refused(lambda: ada.move(1), "Pyro object is locked (by 'eve')")
+        axis.unlock()
 
 
 def test_a_batch_may_take_the_lock_itself(running):
@@ -243,6 +245,7 @@ def test_a_large_batch_does_not_wait_for_the_lock(running):
         with pytest.raises(ValueError, match=r"call lock\(wait=SECONDS\) before"):
             list(batch())
         assert ada.lock_info()["waiting"] == []
+        ada.unlock()
 
 
 def test_reads_that_the_configuration_allows(running):
@@ -258,6 +261,7 @@ def test_reads_that_the_configuration_allows(running):
         results = batch()
         assert next(results) == 21.5
         refused(lambda: next(results))
+        ada.unlock()
 
 
 def test_lock_info_tells_everyone(running):
@@ -277,6 +281,7 @@ def test_lock_info_tells_everyone(running):
         ada.unlock()
         bob.lock("bob")
         assert eve.lock_info()["epoch"] > epoch
+        bob.unlock()
 
 
 @pytest.mark.parametrize(

@@ -162,9 +162,12 @@ def test_what_is_left_of_a_dead_client_gets_no_lock_and_drives_no_more(running, 
         wait_for(lambda: record.read_text().endswith("long call ends\n"), 10, "its call ends")
         assert eve.lock("eve", wait=NEVER) is True
         assert eve.move(0) == position, "the rest of its batch has not run"
-        lines = json.loads(running.run("locks", "--history", "--json", service).stdout)
-        granted = [line["user"] for line in lines if line["event"] == "granted"]
-        assert granted[-2:] == ["dead", "eve"], "that was its first one"
+
+        def granted():
+            lines = json.loads(running.run("locks", "--history", "--json", service).stdout)
+            return [line["user"] for line in lines if line["event"] == "granted"]
+
+        wait_for(lambda: granted()[-2:] == ["dead", "eve"], NEVER, "that was its first one")
 
 
 @pytest.mark.parametrize("service", ["lab.stage", "lab.turns"])
@@ -319,9 +322,12 @@ def test_a_takeover_waits_for_the_call_that_runs_and_takes_nothing_before(runnin
         with pytest.raises(ConnectionRefusedError, match="taken over with its token by again"):
             own(ada).move(1)
         own(again)
-    lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
-    ends = [line["reason"] for line in lines if line["event"] == "released" and line["user"] == "ada"]
-    assert ends[-1] == "taken over with its token by again"
+
+    def ends():
+        lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
+        return [line["reason"] for line in lines if line["event"] == "released" and line["user"] == "ada"]
+
+    wait_for(lambda: ends()[-1:] == ["taken over with its token by again"], NEVER, "the log has it")
 
 
 def test_a_plain_lock_waits_for_calls_that_run(running, tmp_path):
@@ -384,7 +390,12 @@ def test_a_broken_lock_is_told_to_its_owner(running):
         assert isinstance(ada.move(1), int)
     again = running.run("unlock", "--break", running.uri("lab.stage"), "--reason", "x", check=False)
     assert again.returncode == 1 and "is not locked" in again.text
-    lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
-    broken = [line for line in lines if line["event"] == "broken"][-1]
-    assert broken["reason"] == "lunch" and broken["by"].startswith("eve at ")
+
+    def last():
+        lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
+        last = [line for line in lines if line["event"] == "broken"][-1:]
+        return last[0] if [line["reason"] for line in last] == ["lunch"] else None
+
+    broken = wait_for(last, NEVER, "the log has it")
+    assert broken["by"].startswith("eve at ")
     assert broken["user"] == "ada" and broken["duration"] >= 0 and broken["epoch"] > 0

@@ -38,8 +38,8 @@ def test_locks_and_ps_show_who_has_what(running):
         assert row["owner"]["address"].startswith("127.0.0.1:") and row["owner"]["epoch"] > 0
         assert row["waiting"][0]["user"] == "eve"
         for words in (["ps"], ["locks"], ["locks", "--history"]):
-            text = running.run(*words).stdout
-            assert "ada" in text and "\x1b" not in text
+            said = lambda words=words: text if "ada" in (text := running.run(*words).stdout) else None
+            assert "\x1b" not in wait_for(said, NEVER, f"{words} names her")
         assert "eve" in running.run("locks", "lab.session").stdout
         idle = lambda: json.loads(running.run("locks", "lab.session", "--json").stdout)[0]["owner"]["idle"]
         first = idle()
@@ -70,6 +70,7 @@ def test_a_command_runs_while_the_lock_is_held(running):
         assert refusal.returncode == 1 and "locked (by 'bob')" in refusal.text
         refusal = running.run("lock", "lab.stage", "--wait", "0.2", "--", "true", check=False)
         assert refusal.returncode == 1 and "still locked by bob" in refusal.text
+        look.unlock()
     killed = running.run("lock", "lab.stage", "--", "sh", "-c", "kill -9 $$", check=False)
     assert killed.returncode == 128 + 9
     for words in (["lock", "lab.stage"], ["unlock", "lab.stage", "--reason", "x"], ["unlock", "--break", "lab.stage"]):
@@ -108,9 +109,13 @@ def test_a_command_that_is_cut_leaves_no_lock_behind(running, tmp_path):
         gate.touch()
         assert waiting() is True
         own(look).unlock()
-    history = json.loads(running.run("locks", "--history", "lab.stage", "--json").stdout)
-    reasons = [line["reason"] for line in history if line["user"] == "script" and line["event"] == "released"]
-    assert reasons[-1].startswith("given up with its token by "), reasons
+
+    def given_up():
+        history = json.loads(running.run("locks", "--history", "lab.stage", "--json").stdout)
+        reasons = [line["reason"] for line in history if line["user"] == "script" and line["event"] == "released"]
+        return reasons and reasons[-1].startswith("given up with its token by ")
+
+    wait_for(given_up, NEVER, "the log has it")
 
 
 def test_a_lock_that_was_lost_under_a_short_command_is_told_of(running, tmp_path):

@@ -247,11 +247,14 @@ def test_who_reads_gets_a_large_answer_however_many_ask(nameserver, lab_of, ours
     pid = lab_of.entry("nameservers", "local")["pid"]
     before = memory(pid)
     question = large_list(nameserver)
-    asking = [ask(nameserver, question) for _ in range(50)]
+    asking, read = [], []
     try:
         most = 0
-        with ThreadPoolExecutor(len(asking)) as readers:
-            read = [readers.submit(read_answer, one) for one in asking]
+        with ThreadPoolExecutor(50) as readers:
+            for _ in range(50):
+                # Read from the start: who does not read for a while is disconnected.
+                asking.append(ask(nameserver, question))
+                read.append(readers.submit(read_answer, asking[-1]))
             while not all(one.done() for one in read):
                 # Others are served meanwhile.
                 assert ours.lookup("t.000") == Pyro5.api.URI(URI)

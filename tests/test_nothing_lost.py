@@ -73,6 +73,7 @@ def lossless(module_lab):
         module_lab.write(text, name=f"{name}.py")
     module_lab.config(CONFIGURATION)
     module_lab.up(check=False)
+    module_lab.wait_until_loaded()
     return module_lab
 
 

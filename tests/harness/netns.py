@@ -4,12 +4,27 @@ Needs Linux, root and iproute2; `network` skips the test elsewhere, saying so.
 """
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
 import subprocess
 
 import pytest
+
+
+# Networks apart for each pytest worker, as ports are.
+PER_WORKER, WORKERS = 15, 16
+
+
+def _numbers():
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").lstrip("gw") or 0) % WORKERS
+    start = random.SystemRandom().randrange(PER_WORKER)
+    for offset in itertools.count(start):
+        yield 1 + worker * PER_WORKER + offset % PER_WORKER
+
+
+_number = _numbers()
 
 
 class Network:
@@ -55,7 +70,7 @@ def require_namespaces():
 @contextlib.contextmanager
 def network():
     require_namespaces()
-    number = random.SystemRandom().randrange(1, 250)
+    number = next(_number)
     name = f"fl{number}x{os.getpid() % 10000}"
     ip("netns", "add", name)
     try:
