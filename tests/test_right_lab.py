@@ -56,7 +56,7 @@ def test_two_labs_with_one_file_do_not_mix(first):
         first.run("stop", "daemon", "cams")
         second.run("restart", "daemon", "cams", check=False)
         wait_for(told, 30, "the second lab's status says whose nameserver that is")
-        assert set(names.list()) == {"Pyro.NameServer"}
+        wait_for(lambda: set(names.list()) == {"Pyro.NameServer"}, 30, "the first lab's name is gone")
         first.run("start", "daemon", "cams")
         ours = first.uri("lab.laser")
         first.wait_for_names(first.ns_port, {"lab.laser"})

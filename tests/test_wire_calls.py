@@ -138,20 +138,22 @@ def test_a_oneway_call_has_no_answer(sides, serializer):
 
 
 def test_oneway_calls_begin_in_their_order(sides):
-    """And before the same client's next call."""
+    """And before the same client's next call. Of Pyro5's, one thread may overtake another."""
+    seen = {}
 
     def script(side):
         with wire(side) as made:
-            seen = []
+            rounds = seen[side.name] = []
             for _ in range(5):
                 made.clear()
                 for number in range(50):
                     made.note_oneway(number)
                 made.note("behind")
-                seen.append(noted(made, 51))
-            return seen
+                rounds.append(noted(made, 51))
+            return [sorted(notes, key=str) for notes in rounds]
 
     sides.assert_same(script)
+    assert seen[sides.ours.name] == 5 * [[*range(50), "behind"]]
 
 
 def test_a_oneway_call_that_raises_harms_nobody(sides):
@@ -164,18 +166,21 @@ def test_a_oneway_call_that_raises_harms_nobody(sides):
 
 
 def test_oneway_calls_run_beside_other_calls_and_each_other(sides):
-    """In both server types. However many they are, they begin in their order."""
+    """In both server types. However many they are, ours begin in their order."""
+    begun = {}
 
     def script(side):
         with wire(side) as made, wire(side, clears=False) as other:
             for number in range(200):
                 made.note_later(number)
-            begun = [made.notes(), other.echo("meanwhile")]
+            notes = begun[side.name] = noted(made, 200)
+            meanwhile = other.echo("meanwhile")
             other.go_on()
             noted(made, 400)
-            return begun
+            return [sorted(notes), meanwhile]
 
     sides.assert_same(script)
+    assert begun[sides.ours.name] == [("begun", number) for number in range(200)]
 
 
 def test_oneway_calls_of_a_multiplex_daemon_begin_in_turn():
@@ -207,7 +212,8 @@ def test_a_queue_of_oneway_calls_delays_another_client_by_one_of_them(lab):
     """Where they take their turns: a multiplex daemon with `oneway_threaded: false`."""
     uri, _ = serve_wire(lab, "{servertype: multiplex, oneway_threaded: false}")
     with proxy(uri) as queued, proxy(uri) as other:
-        for number in range(200):
+        # As many as a busy machine does not end meanwhile; more than 1000 would be too many.
+        for number in range(900):
             queued.slow_oneway(number)
 
         def begun():
@@ -215,7 +221,7 @@ def test_a_queue_of_oneway_calls_delays_another_client_by_one_of_them(lab):
 
         # Its client may be slow in between, so that the smallest step counts.
         seen = [begun() for _ in range(10)]
-        assert seen[-1] < 200, "its calls waited for all of them"
+        assert seen[-1] < 900, "its calls waited for all of them"
         assert min(after - before for before, after in itertools.pairwise(seen)) <= 1, seen
 
 

@@ -136,11 +136,14 @@ def test_a_multiplexing_daemon_serves_in_order_of_arrival_over_all_services(mult
     """Calls of Python services and of the daemon itself wait for each other."""
 
     def script(side):
-        def arrived(client):
+        def arrived(client, before):
             # Pyro5's lies in its socket until it is its turn, in the order of its arrival; ours
-            # reads it at once, on one of several threads.
+            # reads it at once, on one of several threads, and has it wait behind those before it.
             if side is multiplex.ours:
                 wait_until_read(client)
+                calls = lambda: json.loads(multiplex._lab.run("calls", "--json").stdout)
+                waiting = lambda: sum(call["waits_for"] == "its turn" for call in calls())
+                wait_for(lambda: waiting() == before + 1, NEVER, "it waits for its turn")
 
         with contextlib.ExitStack() as stack:
             first, *others = bound(stack, side, 6)
@@ -151,7 +154,7 @@ def test_a_multiplexing_daemon_serves_in_order_of_arrival_over_all_services(mult
             wait_until_read(first)
             for number, client in enumerate(others):
                 send(client, "note", number)
-                arrived(client)
+                arrived(client, number)
             send(counter, "overlap", 1, 0.0)
             waiting = [counter, *others]
             answered, _, _ = select.select([one._pyroConnection.sock for one in waiting], [], [], 0)
