@@ -106,9 +106,9 @@ def test_values_of_all_kinds_are_read(lab, folder, servertype):
     start(lab, folder, ALL, servertype)
     wait_for_quality(lab, "good", "scalar")
     wait_for_quality(lab, "good", "read.2")
-    rows = values(lab)
-    found = {name: (row["value"], row["quality"], row["unit"]) for name, row in rows.items()}
-    assert found == {
+    # A busy machine may miss the time of any reading.
+    found = lambda: {name: (row["value"], row["quality"], row["unit"]) for name, row in values(lab).items()}
+    wanted = {
         "temperature": (4.5, "good", "K"),
         "read.0": (1.5, "good", None),
         "read.1": (True, "good", None),
@@ -120,17 +120,22 @@ def test_values_of_all_kinds_are_read(lab, folder, servertype):
         "mode": ("ramp", "good", None),
         "scalar": (4.5, "good", None),
     }
-    assert rows["read.3"]["error"] == "it returned None" and rows["scalar"]["keep"] == 86400
-    shown = lab.run("values", SERVICE + ".axes").stdout.split("\n")
-    assert [line.split()[:3] for line in shown[1:3]] == [[SERVICE, "axes.x", "1"], [SERVICE, "axes.y", "2.5"]]
+    wait_for(lambda: found() == wanted, NEVER, "all values")
+    wait_for(lambda: values(lab)["read.3"]["error"] == "it returned None", NEVER, "why there is none")
+    assert values(lab)["scalar"]["keep"] == 86400
+    shown = lambda: [line.split()[:3] for line in lab.run("values", SERVICE + ".axes").stdout.split("\n")[1:3]]
+    wait_for(lambda: shown() == [[SERVICE, "axes.x", "1"], [SERVICE, "axes.y", "2.5"]], NEVER, "the axes")
     assert "did you mean" in lab.run("values", SERVICE + ".axis", check=False).stderr
     # A busy machine may be too slow for five readings in 0.1 s, and says so.
     assert all("its wait included" in text for text in findings(lab).values())
     # Each reading is a sample, in order; nothing ran beside it.
     with feed(lab) as reading:
         reader = Reader(reading)
-        first = reader.wait_for("sample", member="temperature")
-        assert reader.wait_for("sample", member="temperature", seq=first["seq"] + 1)["value"] == 4.5
+        first = reader.wait_for("sample", member="temperature", quality="good")
+        reader.wait_for("sample", member="temperature", seq=first["seq"] + 1)
+        temperature = {"kind": "sample", "member": "temperature", "quality": "good"}.items()
+        good = lambda: [event for event in reader.read() if temperature <= event.items() and event["seq"] > first["seq"]]
+        assert wait_for(good, NEVER, "another reading")[0]["value"] == 4.5
     assert folder.count("beside") == 0
     card = json.loads(lab.run("describe", SERVICE, "--json").stdout)["members"]
     assert card["scalar"]["series"] == {"poll": 0.1, "keep": 86400.0, "deadband": None}
@@ -140,13 +145,18 @@ def test_samples_are_followed(lab, folder):
     start(lab, folder, "temperature: {poll: 100ms, deadband: 0.5}, scalar: {poll: 100ms}")
     follower = lab.start("values", SERVICE + ".temperature", "--follow", "--json")
     lines = (json.loads(line) for line in follower.stdout)
-    good = (line for line in lines if line["quality"] == "good")
-    assert next(good)["value"] == 4.5
+    assert next(line for line in lines if line["quality"] == "good")["value"] == 4.5
     with lab.proxy(SERVICE) as client:
         # The first change is within the deadband.
         client.temperature = 4.75
         client.temperature = 9.0
-    line = next(good)
+    # Where a busy machine has missed a reading's time, the next one is told however little it differs.
+    before = "good"
+    for line in lines:
+        told_again = [4.5] if before == "good" else [4.5, 4.75]
+        if line["quality"] == "good" and line["value"] not in told_again:
+            break
+        before = line["quality"]
     assert (line["member"], line["value"]) == ("temperature", 9.0)
     follower.kill()
 

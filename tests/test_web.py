@@ -267,8 +267,8 @@ def test_logs_calls_and_locks(page, still):
         supply.lock("ada")
         locked = lambda: page.get("/api/locks")["locks"]["lab.supply"]["owner"]
         assert wait_for(locked, NEVER, "the lock")["user"] == "ada"
-        line = page.get("/api/locks?service=lab.supply")["lines"][-1]
-        assert (line["event"], line["user"]) == ("granted", "ada")
+        lines = lambda: [(line["event"], line["user"]) for line in page.get("/api/locks?service=lab.supply")["lines"]]
+        wait_for(lambda: lines()[-1:] == [("granted", "ada")], NEVER, "the line of the lock")
 
 
 def test_half_a_request_is_not_waited_for(page):

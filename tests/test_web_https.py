@@ -157,9 +157,9 @@ def test_a_user_of_another_host_logs_in_over_tls_and_has_no_right_of_this_one(la
         assert there.ask("PUT", VOLTAGE, {"value": 2}) == (204, None)
         with open(there.jar) as jar:
             assert f"__Host-ferrolab-{there.port}" in jar.read()
-        lines = json.loads(lab.run("audit", "--json").stdout)
-        logins = {line["who"] for line in lines if line["action"] == "login" and there.address in line["from"]}
-        assert {"ada", "grace", f"anonymous@{there.address}"} <= logins
+        lines = lambda: json.loads(lab.run("audit", "--json").stdout)
+        logins = lambda: {line["who"] for line in lines() if line["action"] == "login" and there.address in line["from"]}
+        wait_for(lambda: {"ada", "grace", f"anonymous@{there.address}"} <= logins(), NEVER, "the logins in the audit log")
         lab.run("user", "remove", "ada")
         out = lambda: there.ask("PUT", VOLTAGE, {"value": 3})[0] == 403
         wait_for(out, NEVER, "a removed user is out")

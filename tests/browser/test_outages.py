@@ -175,7 +175,8 @@ def test_a_proxy_that_cuts_idle_streams_costs_no_sample(tab, typed_lab):
         first = len(proxy.answers)
         wait_for(lambda: len(proxy.answers) > first + 5, NEVER, "streams are cut")
         wait_for(lambda: len(page.evaluate(RECENT)) > 8, NEVER, "samples come all the same")
-        counts = [sample["value"] for sample in page.evaluate(RECENT)]
+        # A sample without a value says that a busy machine has missed a reading's time.
+        counts = [sample["value"] for sample in page.evaluate(RECENT) if sample["value"] is not None]
         assert counts == list(range(counts[0], counts[0] + len(counts))), "each reading of the driver, once"
         misses_nothing(page)
         assert page.evaluate("window.mark") == "not loaded anew"

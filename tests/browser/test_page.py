@@ -74,11 +74,13 @@ def field(form, argument):
 
 
 def test_every_instrument_with_its_state(page):
-    states = dict(zip(page.locator("article h3 a").all_inner_texts(), page.locator("article h3 .chip").all_inner_texts(), strict=True))
-    assert states == {
+    texts = lambda of: page.locator("article h3 " + of).all_inner_texts()
+    states = lambda: dict(zip(texts("a"), texts(".chip"), strict=True))
+    wanted = {
         "lab.typed": "running", "lab.supply": "running", "lab.hostile": "running",
         "lab.broken": "failed", "lab.meter": "running",
     }  # fmt: skip
+    wait_for(lambda: states() == wanted, NEVER, "the states", ValueError)
     assert "there_is_none" in page.locator("article", has_text="lab.broken").inner_text()
     assert "Bench supply" in page.locator("article", has_text="lab.supply").inner_text()
     rows = page.locator(".scrolls[aria-label='Processes']").inner_text()
@@ -240,7 +242,8 @@ def test_a_lock_is_taken_handed_back_and_broken(page, lab):
         dialog.get_by_label("Reason").fill("the laser is too hot")
         dialog.get_by_role("button", name="Break the lock").click()
         page.get_by_text("Nobody holds it.").wait_for()
-    assert "the laser is too hot" in lab.run("locks", "lab.supply", "--history").stdout
+    history = lambda: lab.run("locks", "lab.supply", "--history").stdout
+    wait_for(lambda: "the laser is too hot" in history(), NEVER, "the line of the lock")
 
 
 def test_a_running_call_is_seen_by_everybody(page, lab):
