@@ -1,7 +1,7 @@
 """Item streams that drive an instrument after a safe state, or at their end."""
 
 import pytest
-from harness import wait_for
+from harness import NEVER, wait_for
 
 LAB = """\
 version: "1.0"
@@ -65,12 +65,21 @@ def test_a_stream_that_goes_on_after_the_owners_end_makes_the_safe_state_due_aga
     that came before drives it again."""
     sweepers = Sweepers(lab, mode="single")
     events = lambda: sweepers.events("sweeper")
-    with lab.proxy("lab.sweeper") as reader:
-        stream = reader.sweep()
-        assert next(stream) == 0
-        with lab.proxy("lab.sweeper") as ada:
-            assert ada.lock("ada")
-        wait_for(lambda: events() == ["driven", "off"], 20, "the owner's safe state")
-        assert next(stream) == 1
-        lab.run("stop", "daemon", "bench")
+    kills = lambda: lab.run("logs", "show").stdout.count("the Python worker does not stop; killing it")
+    for killed in range(5):
+        sweepers.record.with_name("record.sweeper").unlink(missing_ok=True)
+        lab.run("start", "daemon", "bench")
+        with lab.proxy("lab.sweeper") as reader:
+            stream = reader.sweep()
+            assert next(stream) == 0
+            with lab.proxy("lab.sweeper") as ada:
+                assert ada.lock("ada")
+            wait_for(lambda: events() == ["driven", "off"], 20, "the owner's safe state")
+            wait_for(lambda: reader.lock_info()["state"] == "free", 20, "the instrument rests no more")
+            assert next(stream) == 1
+            lab.run("stop", "daemon", "bench")
+        if events().count("off") > 1:
+            break
+        # A stop gives a driver its time, and a busy machine may need more.
+        wait_for(lambda seen=killed: kills() > seen, NEVER, "it was killed before its safe state")
     assert events()[:4] == ["driven", "off", "driven", "off"] or events() == ["driven", "off", "driven", "ended", "off"]
