@@ -80,7 +80,7 @@ def test_locks_calls_and_states_are_told_in_order(lab, folder, servertype):
             (folder / "broken").touch()
             with pytest.raises(OSError, match="the handle is stale"):
                 owner.identify()
-            # The first call was told of too, if it was slow.
+            # The first call is reported too if it was slow.
             stale = {"member": "identify", "error": "OSError: the handle is stale"}
             raised = reader.wait_for("call", state="ended", service="lab.patient", **stale)
             assert raised["user"] == "ada"

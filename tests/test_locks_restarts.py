@@ -124,7 +124,7 @@ def test_the_safe_state_after_a_lock_of_an_earlier_process(lab, end):
         ada.lock("ada", token=TOKEN, ttl=NEVER if end == "broken" else 3)
         carl.lock("carl", token=TOKEN, ttl=NEVER if end == "broken" else 3)
         ada.beam()
-        # The daemon's stop brings it to rest; its lock may end as soon as the next one runs.
+        # The daemon's stop runs its safe state; its lock may end as soon as the next one runs.
         before = shots(lab).read_text() + "off\n"
         restart(lab, "bench", "restart")
     if end == "broken":

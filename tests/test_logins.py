@@ -138,7 +138,7 @@ def call_by_login(ada, uri):
 
 
 def renew(call, one, uri, ending):
-    """Calls until another certificate has come: a lab may be too busy for one in time. What the last call has told."""
+    """The output of a call that has brought another certificate: a busy lab is asked again."""
 
     def renewed():
         one.file("renewal").unlink(missing_ok=True)

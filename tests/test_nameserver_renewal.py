@@ -86,7 +86,8 @@ class Names:
 def wait_for_line(lab, words):
     """The first line of the log with these words; the log is behind what clients see."""
     log = lab.home / "logs" / "ferrolab.log"
-    found = lambda: next((line for line in log.read_text().splitlines() if words in line), None)  # noqa: E731
+    lines = lambda: log.read_text().splitlines()  # noqa: E731
+    found = lambda: next((line for line in lines() if words in line), None)  # noqa: E731
     return wait_for(found, RECOVERY, f"the log has {words!r}")
 
 

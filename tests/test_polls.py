@@ -150,7 +150,7 @@ def test_samples_are_followed(lab, folder):
         # The first change is within the deadband.
         client.temperature = 4.75
         client.temperature = 9.0
-    # Where a busy machine has missed a reading's time, the next one is told however little it differs.
+    # Where a busy machine has missed a reading's time, any next one is a sample.
     before = "good"
     for line in lines:
         told_again = [4.5] if before == "good" else [4.5, 4.75]

@@ -118,7 +118,7 @@ def test_an_unknown_name_is_refused(labs, path, words):
     asked(labs.page)
 
     def refused():
-        # What it says of an instrument needs the other lab's answer.
+        # The answer about an instrument needs the other lab's.
         answer = labs.page.request("GET", path)
         assert answer.status == 404 and words in answer.json["detail"], answer
         return True

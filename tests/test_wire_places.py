@@ -138,7 +138,7 @@ def test_a_multiplexing_daemon_serves_in_order_of_arrival_over_all_services(mult
     def script(side):
         def arrived(client, before):
             # Pyro5's lies in its socket until it is its turn, in the order of its arrival; ours
-            # reads it at once, on one of several threads, and has it wait behind those before it.
+            # reads it at once, on one of several threads, and has it wait after those before it.
             if side is multiplex.ours:
                 wait_until_read(client)
                 calls = lambda: json.loads(multiplex._lab.run("calls", "--json").stdout)
