@@ -22,7 +22,7 @@ autolaunch: {nameservers: [local], daemons: [bench]}
 
 
 def wait_until_all_serves(lab):
-    """As `up` does, which returns on a busy machine before drivers are loaded and names are there."""
+    """As `up` does, which returns early on a busy machine, without drivers or names."""
     lab.wait_until_loaded()
     known = lambda: not any("nameserver" in (row["error"] or "") for row in lab.ps()["daemons"])
     wait_for(known, NEVER, "the nameservers have the names")
