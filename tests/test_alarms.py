@@ -85,9 +85,8 @@ def test_an_alarm_fires_is_acknowledged_and_clears(lab, gauge, hook):
     assert again.returncode == 1 and "needs nobody" in again.stderr
     gauge.set("8")
     gauge.wait({})
-    log = lab.run("logs", "show").stdout
     for words in ("an alarm fires", "an alarm is acknowledged", "an alarm has cleared"):
-        assert words in log, log
+        wait_for(lambda words=words: words in lab.run("logs", "show").stdout, NEVER, f"the log has {words!r}")
 
 
 def test_states_outlive_the_daemon_and_the_lab(lab, gauge):

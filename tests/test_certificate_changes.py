@@ -122,6 +122,7 @@ def own_programs_go_on(lab):
     """Commands reach the nameserver and the daemon, which registers a lost name anew."""
     assert lab.run("call", "t.meter", "identify").returncode == 0
     assert lab.entry("services", "t.meter")["status"] == "running"
+    wait_for(lambda: "t.meter" in lab.run("nslist").stdout, NEVER, "the name is there")
     lab.run("ns", "remove", "t.meter", "--ns", "names")
     wait_for(lambda: "t.meter" in lab.run("nslist").stdout, NEVER, "the name is back")
 

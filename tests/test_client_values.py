@@ -62,7 +62,7 @@ def test_a_watch_begins_with_the_value_now_and_goes_on(home):
         assert values == [first.value + n for n in range(1, 7)]
         assert first.seq + 6 <= rest[-1].seq <= first.seq + len(rest)
         process = home.entry("daemons", "bench")["pid"]
-        home.run("restart", "daemon", "bench", "--force")
+        home.restart("daemon", "bench", "--force")
         while next(samples) != ferrolab.Lost():
             pass
         while getattr(next(samples), "quality", None) != "good":

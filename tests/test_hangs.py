@@ -71,8 +71,9 @@ def test_a_stopped_process_is_shown_until_it_goes_on(hanging_lab):
         assert said.returncode == 1 and "it hangs: its Python process" in said.text and "kill -CONT" in said.text
     wait_for(lambda: status(lab, "lab.hazard") == "running", NEVER, "it goes on")
     wait_for(lambda: lab.run("status", check=False).returncode == 0, NEVER, "all is well")
-    logged = lab.run("logs", "show", "--entry", "bench").stdout
-    assert "the Python worker does not move" in logged and "the Python worker moves again" in logged
+    logged = lambda: lab.run("logs", "show", "--entry", "bench").stdout
+    wait_for(lambda: "the Python worker moves again" in logged(), NEVER, "the log has it")
+    assert "the Python worker does not move" in logged()
     with lab.proxy("lab.hazard") as hazard:
         assert hazard.pid() == pid, "nobody has restarted it"
 
@@ -89,4 +90,4 @@ def test_c_code_that_holds_the_interpreter_is_shown_with_its_call(hanging_lab):
         rows = json.loads(lab.run("ps", "--json").stdout)["services"]
         assert {row["name"]: row["daemon"] for row in rows if row["status"] == "hangs"} == {"lab.hazard": "bench", "lab.neighbour": "bench"}
         kill(pid)
-    wait_for(lambda: status(lab, "lab.hazard") == "running", NEVER, "it goes on")
+    wait_for(lambda: status(lab, "lab.hazard") == "running", NEVER, "another process runs")

@@ -113,7 +113,7 @@ def test_a_failing_check_is_shown_until_the_instrument_is_well_again(lab, folder
         assert "identify" in lab.run("calls").stdout and "a health check" in lab.run("calls").stdout
     if file == "broken":
         # A stale handle is for a new process.
-        lab.run("restart", "daemon", "bench", "--force")
+        lab.restart("daemon", "bench", "--force")
     else:
         folder.clear(file)
     wait_until(lab, "running")

@@ -149,7 +149,7 @@ def test_a_restarted_daemon_is_a_gap_for_its_series_only(start):
     lab = start()
     wait_for_levels(lab, 3)
     wait_for_levels(lab, 3, "lab.second.level")
-    lab.run("restart", "daemon", "bench", "--force")
+    lab.restart("daemon", "bench", "--force")
     numbers = wait_for(
         lambda: found if 1 in (found := levels(lab))[3:] else None, NEVER, "the gauge counts anew"
     )

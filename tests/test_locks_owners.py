@@ -391,11 +391,11 @@ def test_a_broken_lock_is_told_to_its_owner(running):
     again = running.run("unlock", "--break", running.uri("lab.stage"), "--reason", "x", check=False)
     assert again.returncode == 1 and "is not locked" in again.text
 
-    def last():
+    def last_break():
         lines = json.loads(running.run("locks", "--history", "--json", "lab.stage").stdout)
-        last = [line for line in lines if line["event"] == "broken"][-1:]
-        return last[0] if [line["reason"] for line in last] == ["lunch"] else None
+        breaks = [line for line in lines if line["event"] == "broken"]
+        return breaks[-1] if breaks and breaks[-1]["reason"] == "lunch" else None
 
-    broken = wait_for(last, NEVER, "the log has it")
+    broken = wait_for(last_break, NEVER, "the log has it")
     assert broken["by"].startswith("eve at ")
     assert broken["user"] == "ada" and broken["duration"] >= 0 and broken["epoch"] > 0

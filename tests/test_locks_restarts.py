@@ -55,7 +55,7 @@ def restart(lab, daemon, how):
     """Ends the daemon's process, and waits for the next one."""
     before = lab.entry("daemons", daemon)["pid"]
     if how == "restart":
-        lab.run("restart", "daemon", daemon, "--force")
+        lab.restart("daemon", daemon, "--force")
     elif how == "kill":
         processes.kill(before)
     else:

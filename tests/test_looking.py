@@ -48,7 +48,7 @@ def test_status_says_what_is_wrong_and_what_to_do(running):
 
     running.run("stop", "daemon", "bench")
     assert "ferrolab start daemon bench" in findings(running)["daemon bench"]
-    running.run("start", "daemon", "bench")
+    running.start_again("daemon", "bench")
 
     file = running.home / "config.yaml"
     good = file.read_text()
@@ -173,7 +173,7 @@ def test_logs_help_with_a_mistyped_name_and_a_wrong_time(running):
 
 def test_logs_follow_export_and_clean(running):
     follow = running.start("logs", "follow", "--entry", "bench")
-    running.run("restart", "daemon", "bench")
+    running.restart("daemon", "bench")
     file = running.files / "out.log"
     running.run("logs", "export", file)
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -187,7 +187,7 @@ def test_logs_follow_export_and_clean(running):
     running.run("logs", "clean", "--yes")
     # Lines that the lab writes meanwhile come after it.
     assert before and not [line for line in shown(running, "--all") if line in before]
-    running.run("restart", "daemon", "bench")
+    running.restart("daemon", "bench")
     wait_for(lambda: shown(running), NEVER, "a running lab goes on with its log")
 
 
@@ -211,7 +211,7 @@ def test_watching_shows_every_change(running):
     until_shown("running")
     running.run("stop", "daemon", "bench")
     until_shown("stopped")
-    running.run("start", "daemon", "bench")
+    running.start_again("daemon", "bench")
     until_shown("running")
     watching.terminate()
 

@@ -252,7 +252,7 @@ def test_who_reads_gets_a_large_answer_however_many_ask(nameserver, lab_of, ours
         most = 0
         with ThreadPoolExecutor(50) as readers:
             for _ in range(50):
-                # Read from the start: who does not read for a while is disconnected.
+                # Read from the start: a client that does not read for a while is disconnected.
                 asking.append(ask(nameserver, question))
                 read.append(readers.submit(read_answer, asking[-1]))
             while not all(one.done() for one in read):

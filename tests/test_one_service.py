@@ -222,7 +222,7 @@ def test_a_reload_of_one_service_leaves_all_else_alone(running):
         # After a restart of the process it is as the file says, not as the process was started.
         assert daemons(running) == before
         locked.unlock()
-    running.run("restart", "daemon", "bench")
+    running.restart("daemon", "bench")
     with running.proxy("lab.stage") as client:
         assert client.read() == 7
     assert pids(running, "lab.cam") != [cam]

@@ -188,12 +188,12 @@ def test_an_instrument_that_a_part_has_driven_needs_its_safe_state(lab):
     kills = lambda: lab.run("logs", "show").stdout.count("the Python worker does not stop; killing it")
     for killed in range(5):
         record.write_text("")
-        lab.run("start", "daemon", "bench")
+        lab.start_again("daemon", "bench")
         with lab.proxy("lab.psu") as ada:
             assert ada.lock("ada")
         wait_for(lambda: events() == ["off"], 10, "the safe state after the owner's end")
         with lab.proxy("lab.psu") as supply:
-            wait_for(lambda: supply.lock_info()["state"] == "free", NEVER, "the instrument rests no more")
+            wait_for(lambda: supply.lock_info()["state"] == "free", NEVER, "the safe state has run")
         with proxy(lab.uri("lab.psu").replace("lab.psu@", "lab.psu.ch_1@")) as first:
             first.voltage = 5
             lab.run("stop", "daemon", "bench")

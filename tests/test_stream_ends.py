@@ -68,14 +68,14 @@ def test_a_stream_that_goes_on_after_the_owners_end_makes_the_safe_state_due_aga
     kills = lambda: lab.run("logs", "show").stdout.count("the Python worker does not stop; killing it")
     for killed in range(5):
         sweepers.record.with_name("record.sweeper").unlink(missing_ok=True)
-        lab.run("start", "daemon", "bench")
+        lab.start_again("daemon", "bench")
         with lab.proxy("lab.sweeper") as reader:
             stream = reader.sweep()
             assert next(stream) == 0
             with lab.proxy("lab.sweeper") as ada:
                 assert ada.lock("ada")
             wait_for(lambda: events() == ["driven", "off"], 20, "the owner's safe state")
-            wait_for(lambda: reader.lock_info()["state"] == "free", 20, "the instrument rests no more")
+            wait_for(lambda: reader.lock_info()["state"] == "free", 20, "the safe state has run")
             assert next(stream) == 1
             lab.run("stop", "daemon", "bench")
         if events().count("off") > 1:

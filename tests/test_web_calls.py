@@ -287,8 +287,8 @@ def test_a_lock_is_broken_with_a_reason(still, page):
     assert page.get("/api/session")["locks"] == {}
     assert result(page.call("lab.typed", "show", 1)) == "1"
     assert other.change("POST", path, {"reason": "again"}).status == 404
-    broken = lambda: [line for line in other.get("/api/locks?service=lab.typed")["lines"] if line["event"] == "broken"]
-    [line] = wait_for(broken, NEVER, "the line of the lock")
+    lines = lambda: [line for line in other.get("/api/locks?service=lab.typed")["lines"] if line["event"] == "broken"]
+    [line] = wait_for(lines, NEVER, "the line of the lock")
     assert line["by"].startswith("bob at ") and line["reason"] == "ada has gone home"
 
 

@@ -126,10 +126,16 @@ class Lab:
         """`restart` with these words; it waits for drivers as `up` does."""
         return self._load("restart", *words)
 
+    def start_again(self, *words):
+        """`start` with these words; it waits for drivers as `up` does."""
+        return self._load("start", *words)
+
     def _load(self, *words, check=True):
         result = self.run(*words, check=False)
         if check and SLOW_DRIVER in result.text:
             self.wait_until_loaded()
+            rows = self.ps()["services"]
+            assert not [row for row in rows if row["status"] in ("failed", "restarting")], rows
         elif check:
             assert result.returncode == 0, f"{words} exited {result.returncode}:\n{result.text}"
         return result

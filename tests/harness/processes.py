@@ -57,13 +57,13 @@ def describe(pid):
 @contextlib.contextmanager
 def stopped(*pids):
     """Processes that do nothing, as on a host that hangs."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+            kill(pid, signal.SIGCONT)
 
 
 def alive(pid):

@@ -281,11 +281,13 @@ def test_a_replica_that_starts_without_etcd_shows_the_last_known_names(etcd):
         cryo.lab.run("start", "nameserver", "shared")
         wait_for(lambda: f"{file.name} is damaged" in cryo.trouble(), NEVER, "`status` names the file")
         assert list(file.parent.glob(f"{file.name}.damaged-*"))
-        log = (cryo.lab.home / "logs/ferrolab.log").read_text().splitlines()
-        assert sum(f"{file} is damaged" in line for line in log) == 1, "a warning names it once"
+        log = cryo.lab.home / "logs/ferrolab.log"
+        warnings = lambda: sum(f"{file} is damaged" in line for line in log.read_text().splitlines())
+        wait_for(warnings, NEVER, "a warning names it")
         etcd.start()
         wait_for(lambda: cryo.shows(*names), 30, "the names of etcd")
         wait_for(lambda: "not loaded" not in cryo.trouble(), NEVER, "all is well")
+        assert warnings() == 1
 
 
 def test_all_is_right_after_a_power_cut_of_everything(cluster):
