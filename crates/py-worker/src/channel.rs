@@ -146,6 +146,11 @@ impl Channel {
             && self.stream.try_write(&frame).is_ok_and(|written| written == frame.len())
     }
 
+    /// Whether nothing is queued.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.output.is_empty()
+    }
+
     /// Whether the worker has closed its end, on a channel without an outstanding answer.
     pub(crate) fn has_ended(&self) -> bool {
         let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;

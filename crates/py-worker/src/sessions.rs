@@ -3,6 +3,10 @@
 //! Owns the channels of the daemon's sessions. A session has its own channel, so that its calls run
 //! on one thread of the worker and its instances live as long as the session. A call that comes
 //! while another has that channel borrows a further one.
+//!
+//! The worker releases a session's instances when the last channel that is bound to the session
+//! goes. Each channel has a thread of its own there, and that of a borrowed channel may be the
+//! first to run: then the borrowed channel stays bound until the session's own channel is.
 
 use std::collections::HashMap;
 use std::io;
@@ -33,13 +37,25 @@ enum Slot {
     /// It waits for a call.
     Idle { run: u64, channel: Channel },
     /// A call has it.
-    Busy { run: u64 },
+    Busy(BusySlot),
+}
+
+/// The session's channel while a call has it.
+#[derive(Debug)]
+struct BusySlot {
+    run: u64,
+    /// Whether the worker has bound the channel to the session, as its answers show.
+    is_bound: bool,
+    /// A borrowed channel that is bound in its place meanwhile.
+    deputy: Option<Channel>,
+    /// Whether the session has ended before the channel was known to be bound.
+    has_ended: bool,
 }
 
 impl Slot {
     fn run(&self) -> u64 {
         match self {
-            Slot::Idle { run, .. } | Slot::Busy { run } => *run,
+            Slot::Idle { run, .. } | Slot::Busy(BusySlot { run, .. }) => *run,
         }
     }
 }
@@ -57,11 +73,13 @@ impl Sessions {
     ) -> Result<Lease, ExchangeError> {
         let mut state = self.lock();
         let id = session.id;
-        let in_use =
-            matches!(state.slots.get(&id), Some(Slot::Busy { run: of }) if *of == run.number);
-        if in_use {
+        if let Some(Slot::Busy(busy)) = state.slots.get_mut(&id)
+            && busy.run == run.number
+        {
+            let deputy = busy.deputy.take().filter(|channel| !channel.has_ended());
             drop(state);
-            return self.extra(run, session);
+            let channel = deputy.map_or_else(|| bound(run, session), Ok)?;
+            return Ok(self.leased(channel, run, ChannelSource::Borrowed { session: id }));
         }
         // A stream may end, or a call begin, when its session has: without a slot the channel
         // closes after the call.
@@ -70,24 +88,19 @@ impl Sessions {
             return bound(run, session)
                 .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }));
         }
-        let previous = state.slots.insert(id, Slot::Busy { run: run.number });
-        drop(state);
-        let own = match previous {
-            Some(Slot::Idle { run: of, channel }) if of == run.number => Ok(channel),
-            _ => bound(run, session),
+        let idle = match state.slots.remove(&id) {
+            Some(Slot::Idle { run: of, channel }) if of == run.number => Some(channel),
+            _ => None,
         };
+        let is_bound = idle.as_ref().is_some_and(Channel::has_sent_all);
+        let busy = BusySlot { run: run.number, is_bound, deputy: None, has_ended: false };
+        state.slots.insert(id, Slot::Busy(busy));
+        drop(state);
+        let own = idle.map_or_else(|| bound(run, session), Ok);
         own.inspect_err(|_| {
             self.lock().slots.remove(&id);
         })
         .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }))
-    }
-
-    fn extra(
-        self: &Arc<Self>,
-        run: &Arc<Run>,
-        session: &Arc<Session>,
-    ) -> Result<Lease, ExchangeError> {
-        Ok(self.leased(bound(run, session)?, run, ChannelSource::Borrowed))
     }
 
     fn leased(self: &Arc<Self>, channel: Channel, run: &Arc<Run>, kind: ChannelSource) -> Lease {
@@ -114,7 +127,13 @@ impl Sessions {
     /// The session is over: its channel closes, now or after the call that has it.
     pub(crate) fn end(&self, session: u64) {
         let mut state = self.lock();
-        let slot = state.slots.remove(&session);
+        let slot = match state.slots.get_mut(&session) {
+            Some(Slot::Busy(busy)) if !busy.is_bound => {
+                busy.has_ended = true;
+                None
+            }
+            _ => state.slots.remove(&session),
+        };
         drop(state);
         drop(slot);
     }
@@ -122,7 +141,7 @@ impl Sessions {
     /// Whether polls run in a run, and no call of a client.
     pub(crate) fn only_polls_run(&self, run: &Run) -> bool {
         let polls = run.polls();
-        let is_busy = |slot: &Slot| matches!(slot, Slot::Busy { run: of } if *of == run.number);
+        let is_busy = |slot: &Slot| matches!(slot, Slot::Busy(busy) if busy.run == run.number && !busy.has_ended);
         let state = self.lock();
         let mut busy = state.slots.iter().filter(|(_, slot)| is_busy(slot));
         !polls.is_empty() && busy.all(|(session, _)| polls.contains(session))
@@ -133,34 +152,64 @@ impl Sessions {
         self.lock().slots.retain(|_, slot| slot.run() != run);
     }
 
-    fn give_back(&self, kind: ChannelSource, run: &Run, mut channel: Channel) {
-        match kind {
-            ChannelSource::Own { session } => {
-                let mut state = self.lock();
-                match state.slots.get_mut(&session) {
-                    Some(slot @ Slot::Busy { .. }) if slot.run() == run.number => {
-                        *slot = Slot::Idle { run: run.number, channel };
-                    }
-                    // the session has ended meanwhile, and its channel does now
-                    _ => {}
-                }
-            }
-            ChannelSource::Borrowed => {
-                if channel.write_now(&frames::unbind()) {
-                    run.give_back(channel);
-                }
-            }
+    fn give_back(&self, kind: ChannelSource, run: &Run, channel: Channel) {
+        let mut state = self.lock();
+        let unused = match kind {
+            ChannelSource::Own { session } => state.free(session, run, Some(channel)),
+            ChannelSource::Borrowed { session } => state.keep_bound(session, run, channel),
+        };
+        drop(state);
+        if let Some(mut channel) = unused
+            && channel.write_now(&frames::unbind())
+        {
+            run.give_back(channel);
         }
     }
 
     /// The call has lost the channel.
     fn lost(&self, kind: ChannelSource, run: &Run) {
         if let ChannelSource::Own { session } = kind {
-            let mut state = self.lock();
-            if state.slots.get(&session).is_some_and(|slot| slot.run() == run.number) {
-                state.slots.remove(&session);
-            }
+            self.lock().free(session, run, None);
         }
+    }
+}
+
+impl SessionsState {
+    /// Ends the use of a session's own channel, which is given unless it is lost. Returns a channel
+    /// that the session no longer needs.
+    fn free(&mut self, session: u64, run: &Run, own: Option<Channel>) -> Option<Channel> {
+        // Without a slot the session has ended meanwhile, and its channel does now.
+        let slot = self.slots.get_mut(&session).filter(|slot| slot.run() == run.number)?;
+        let Slot::Busy(busy) = slot else { return None };
+        let deputy = busy.deputy.take();
+        let (kept, unused) = match own {
+            // Its call was not sent, nor was what binds it.
+            Some(own) if !own.has_sent_all() => (deputy.or(Some(own)), None),
+            Some(own) => (Some(own), deputy),
+            None => (deputy, None),
+        };
+        match kept {
+            Some(channel) if !busy.has_ended => *slot = Slot::Idle { run: run.number, channel },
+            // They close together: the worker releases the session once.
+            _ => drop(self.slots.remove(&session)),
+        }
+        unused
+    }
+
+    /// Keeps a borrowed channel where no other one is known to be bound to its session; else
+    /// returns it.
+    fn keep_bound(&mut self, session: u64, run: &Run, borrowed: Channel) -> Option<Channel> {
+        let slot = self.slots.get_mut(&session).filter(|slot| slot.run() == run.number);
+        let place = match slot {
+            Some(Slot::Busy(busy)) if !busy.is_bound && busy.deputy.is_none() => &mut busy.deputy,
+            Some(Slot::Idle { channel, .. }) if !channel.has_sent_all() => {
+                *channel = borrowed;
+                return None;
+            }
+            _ => return Some(borrowed),
+        };
+        *place = Some(borrowed);
+        None
     }
 }
 
@@ -175,7 +224,7 @@ enum ChannelSource {
     /// The session's own channel.
     Own { session: u64 },
     /// One from the pool, which is part of the session for the time of the call.
-    Borrowed,
+    Borrowed { session: u64 },
 }
 
 /// A channel in the hands of one call. When it is dropped, the channel goes back to where it is

@@ -110,8 +110,10 @@ class Probe(Base):
         return list(events)
 
     @oneway
-    def later(self, seconds=0):
+    def later(self, seconds=0, file=None):
         time.sleep(seconds)
+        if file is not None:
+            self.wait_for(file)
         self.count += 100
 
     @callback
@@ -184,6 +186,12 @@ class Probe(Base):
             os._exit(0)
         os.waitpid(pid, 0)
         return "parent"
+
+    def wait_for(self, file):
+        """Returns once there is such a file."""
+        while not os.path.exists(file):
+            time.sleep(0.01)
+        return "there"
 
     def sleep(self, seconds):
         print("sleeping")

@@ -63,7 +63,10 @@ async fn instances_follow_sessions() {
     }
     // a oneway call is one of the session's, be it the first, and runs beside the others
     let three = bench.client();
-    let later = Operation::Call(call("later", vec![0.3.into()]));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("now");
+    let later = call("later", vec![0.into(), file.to_str().unwrap().into()]);
+    let later = Operation::Call(later);
     let oneway = tokio::spawn({
         let answer = three.begin("session", later, Flags::ONEWAY);
         answer.wait()
@@ -71,8 +74,30 @@ async fn instances_follow_sessions() {
     tokio::task::yield_now().await;
     assert_eq!(three.call("session", "bump", vec![]).await, Ok(Value::Int(1)));
     assert!(!oneway.is_finished());
+    std::fs::write(&file, "").unwrap();
     oneway.await.unwrap().unwrap();
     assert_eq!(three.call("session", "bump", vec![]).await, Ok(Value::Int(102)));
+    bench.workers.stop().await;
+}
+
+/// A session has one instance, whichever of its channels the worker serves first.
+#[tokio::test]
+async fn a_late_channel_makes_no_second_instance() {
+    let late = ServiceSpec::new("late", "late_channel", "LateChannel");
+    let session = ServiceSpec { instance_mode: Some(InstanceMode::Session), ..probe("session") };
+    let bench = Bench::start(vec![worker(vec![late, session])]).await;
+    let (watcher, client) = (bench.client(), bench.client());
+    watcher.call("late", "hold_next", vec![]).await.unwrap();
+    let later = Operation::Call(call("later", vec![]));
+    let oneway = tokio::spawn(client.begin("session", later, Flags::ONEWAY).wait());
+    tokio::task::yield_now().await;
+    watcher.call("late", "wait_for_it", vec![]).await.unwrap();
+    for count in [1, 2] {
+        assert_eq!(client.call("session", "bump", vec![]).await, Ok(Value::Int(count)));
+    }
+    watcher.call("late", "let_go", vec![]).await.unwrap();
+    oneway.await.unwrap().unwrap();
+    assert_eq!(client.call("session", "bump", vec![]).await, Ok(Value::Int(103)));
     bench.workers.stop().await;
 }
 
@@ -146,11 +171,14 @@ async fn a_caller_that_leaves_does_not_upset_its_session() {
     let thread = async || client.call("lab.probe", "thread", vec![]).await.unwrap();
     let own = thread().await;
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(1)));
-    let sleep = Operation::Call(call("sleep", vec![2.0.into()]));
-    let answer = client.begin("lab.probe", sleep, Flags::default());
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("now");
+    let wait = Operation::Call(call("wait_for", vec![file.to_str().unwrap().into()]));
+    let answer = client.begin("lab.probe", wait, Flags::default());
     assert!(tokio::time::timeout(Duration::from_millis(50), answer.wait()).await.is_err());
     assert_ne!(thread().await, own, "its own thread is still in the call");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(2)));
+    std::fs::write(&file, "").unwrap();
     let back = async { while thread().await != own {} };
     tokio::time::timeout(SOON, back).await.expect("its own thread again");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(3)));

@@ -203,6 +203,17 @@ fn probe(name: &str) -> ServiceSpec {
     ServiceSpec::new(name, "standard", "Probe")
 }
 
+/// Waits until a call of `sleep` has begun in the worker of `lab.probe`.
+async fn until_it_sleeps(client: &Client<'_>) {
+    let sleeps = async {
+        let events = async || client.call("lab.probe", "events", vec![]).await.unwrap().to_string();
+        while events().await != "['sleeping']" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, sleeps).await.expect("it sleeps");
+}
+
 /// An interpreter with Pyro5 and PyroLab.
 fn lab_python() -> Option<String> {
     std::env::var("FERROLAB_TEST_PYTHON").ok()

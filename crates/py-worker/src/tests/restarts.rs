@@ -14,9 +14,7 @@ async fn a_worker_restarts_by_itself_and_its_clients_stay() {
     let sleeping = Operation::Call(call("sleep", vec![3600.into()]));
     let sleeper = bench.client();
     let slept = tokio::spawn(sleeper.begin("lab.other", sleeping, Flags::default()).wait());
-    while client.call("lab.probe", "events", vec![]).await.unwrap().to_string() != "['sleeping']" {
-        tokio::task::yield_now().await;
-    }
+    until_it_sleeps(&client).await;
 
     let mut changed = shared.clone();
     changed.services[0].expose = Expose::Names(vec!["hidden".to_owned()]);
