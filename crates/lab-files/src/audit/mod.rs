@@ -29,12 +29,12 @@ pub use verify::{Fault, verify};
 pub use writer::{AUDIT_FAILS, HEAD};
 
 use crate::log::disk_health::DiskHealth;
-use crate::log::drop_queue::{DropQueue, Flush};
+use crate::log::drop_queue::{DropQueue, FLUSH_TIMEOUT, Flush};
 use crate::log::host_warnings::Troubles;
 use writer::{AuditWriter, BACKLOG_BYTES};
 
-/// Wait of an ending process for the last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+/// Wait of the command line for its turn, and then until its line is written.
+const ONE_LINE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The audit of one process, which is being written.
 #[derive(Clone, Debug)]
@@ -96,13 +96,16 @@ impl Audit {
 /// kind wait for their turn.
 ///
 /// # Errors
-/// The audit cannot be locked or opened.
+/// The audit cannot be locked or opened, or the line is not written in time.
 pub fn record_once(place: &AuditPlace, line: AuditLine) -> io::Result<()> {
     let lock = place.head.with_extension("lock");
-    let _lock = crate::files::lock(&lock, FLUSH_TIMEOUT).map_err(io::Error::other)?;
-    let (audit, flush) = Audit::open(place, "", None)?;
+    let _lock = crate::files::lock(&lock, ONE_LINE_TIMEOUT).map_err(io::Error::other)?;
+    let (audit, mut flush) = Audit::open(place, "", None)?;
+    flush.longest = ONE_LINE_TIMEOUT;
     audit.record(line);
-    drop(flush);
+    if !flush.finish() {
+        return Err(io::Error::new(io::ErrorKind::TimedOut, "its disk does not answer in time"));
+    }
     match audit.failing().load(Ordering::Relaxed) {
         true => Err(io::Error::other("it cannot be written")),
         false => Ok(()),

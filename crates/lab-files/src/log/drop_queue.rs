@@ -10,6 +10,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+/// Wait of an ending process for the last lines. A test's writer has ended before the next begins.
+pub const FLUSH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 600 } else { 2 });
+
 /// Queue with one reader.
 #[derive(Debug)]
 pub struct DropQueue<T> {
@@ -38,6 +41,16 @@ pub struct Flush<T> {
     pub queue: Arc<DropQueue<T>>,
     /// The longest wait.
     pub longest: Duration,
+}
+
+impl<T> Flush<T> {
+    /// Closes the queue and waits for its reader. Returns whether all items are processed.
+    pub fn finish(mut self) -> bool {
+        self.queue.close();
+        let is_over = self.queue.wait_until_over(self.longest);
+        self.longest = Duration::ZERO;
+        is_over
+    }
 }
 
 impl<T> Drop for Flush<T> {
@@ -194,7 +207,9 @@ mod tests {
         queue.push(2, false);
         queue.close();
         assert!(!queue.wait_until_over(SOON));
+        let flush = |longest| Flush { queue: Arc::clone(&queue), longest };
+        assert!(!flush(SOON).finish());
         begin.send(()).unwrap();
-        assert!(queue.wait_until_over(Duration::MAX));
+        assert!(flush(Duration::MAX).finish());
     }
 }

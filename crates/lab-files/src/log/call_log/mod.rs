@@ -11,7 +11,6 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use remote::CallRecord;
 
@@ -19,14 +18,12 @@ pub use history::read;
 pub use line::{CallLine, kind_word};
 
 use crate::log::disk_health::DiskHealth;
-use crate::log::drop_queue::{DropQueue, Flush};
+use crate::log::drop_queue::{DropQueue, FLUSH_TIMEOUT, Flush};
 use line::{PREFIX, SUFFIX};
 use writer::{CallLogWriter, QueuedLine};
 
 /// Bytes of lines that may wait for a slow disk; further ones are dropped and counted.
 const BACKLOG_BYTES: usize = 4 * 1024 * 1024;
-/// Wait of an ending daemon for the last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The file of a daemon, by the name that it has in file names.
 pub fn file(log_dir: &Path, daemon: &str) -> PathBuf {

@@ -12,7 +12,6 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use remote::{LockLog, LockRecord};
 
@@ -21,12 +20,11 @@ pub use line::LockLogLine;
 use line::{PREFIX, SUFFIX};
 use writer::LockLogWriter;
 
-use crate::log::drop_queue::{DropQueue, Flush};
+use crate::log::drop_queue::{DropQueue, FLUSH_TIMEOUT, Flush};
 
 /// Lines that may wait for a slow disk; further ones are dropped and counted.
 const BACKLOG: usize = 100_000;
-/// Wait of an ending daemon for the last lines.
-const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The file of a daemon, by the name that it has in file names.
 pub fn file(log_dir: &Path, daemon: &str) -> PathBuf {
     log_dir.join(format!("{PREFIX}{daemon}{SUFFIX}"))
@@ -64,6 +62,8 @@ impl Drop for Sender {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use remote::{Break, LockEvent, LockParty};
 
     use super::*;
