@@ -176,20 +176,26 @@ class Worker:
                 channel = Channel(self, framing.take_socket(fd))
                 try:
                     channels.add(channel)
-                except BaseException:
+                except BaseException as error:
+                    # The reason comes before the end of the channel that it explains.
+                    self._refuse_channels(error)
                     channel.close()
-                    raise
+                    return
         except BaseException as error:
-            if self._refuses is None and _refusals.one_more():
-                log.error("no new clients are served: %s", _reason(error))
-            self._refuses = _reason(error)
-            self._out.write(("refuses", self._refuses))
+            self._refuse_channels(error)
         else:
             if self._refuses is not None:
                 self._refuses = None
                 if _refusals.is_told():
                     log.warning("new clients are served again")
                 self._out.write(("refuses", None))
+
+    def _refuse_channels(self, error):
+        """Says why new channels are not served."""
+        if self._refuses is None and _refusals.one_more():
+            log.error("no new clients are served: %s", _reason(error))
+        self._refuses = _reason(error)
+        self._out.write(("refuses", self._refuses))
 
     def report_oneway_end(self, number, raised):
         """Tells the daemon that a oneway call has ended, and what it raised (or None)."""
