@@ -24,7 +24,7 @@ use crate::protocol::{MAX_REPORT_BYTES, ParentMessage, Report, STOP};
 use crate::spawn::{Output, Spawner, Stdin};
 
 /// Longest wait for the end of the pipes after the exit: a grandchild may hold them open.
-const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(500);
+const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time to exit after SIGKILL. A process that takes longer hangs in the kernel.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);

@@ -135,8 +135,8 @@ async fn nothing_is_started_any_more_during_a_shutdown() {
     let crashing = entry("crashing", "echo start >&2; exit 1");
     let waiting = bench.settle(EntrySpec { restart, ..crashing }).await;
     assert_eq!(waiting.phase, EntryPhase::Restarting);
-    assert_eq!(bench.keeper.restart("slow").await, Ok(StartOutcome::AfterStop));
     let begin = Instant::now();
+    assert_eq!(bench.keeper.restart("slow").await, Ok(StartOutcome::AfterStop));
     bench.keeper.shutdown().await;
     assert!(begin.elapsed() > delay, "or else this test tests nothing");
     assert_eq!(bench.who("start"), ["slow", "crashing", "crashing"]);
