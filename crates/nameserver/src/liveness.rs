@@ -112,6 +112,19 @@ async fn connects(location: &Location, within: Duration) -> Option<bool> {
 mod tests {
     use super::*;
 
+    /// The verdict, of a machine that may stand still for longer than an answer may take.
+    async fn ask_until_told(location: &Location) -> Verdict {
+        let told = async {
+            loop {
+                match ask(location).await {
+                    Verdict::Silent => {}
+                    verdict => return verdict,
+                }
+            }
+        };
+        timeout(Duration::from_secs(120), told).await.expect("an answer")
+    }
+
     #[tokio::test]
     async fn an_address_is_alive_absent_or_no_pyro() {
         let daemon = remote::Daemon::new(remote::DaemonConfig::default());
@@ -119,10 +132,10 @@ mod tests {
         let served = listener.location().clone();
         let stop = tokio_util::sync::CancellationToken::new();
         let serving = tokio::spawn(daemon.serve(listener, stop.clone()));
-        assert_eq!(ask(&served).await, Verdict::Alive);
+        assert_eq!(ask_until_told(&served).await, Verdict::Alive);
         stop.cancel();
         serving.await.unwrap();
-        assert!(matches!(ask(&served).await, Verdict::Absent(_)));
+        assert!(matches!(ask_until_told(&served).await, Verdict::Absent(_)));
 
         for (greeting, expected) in [
             (&b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"[..], false),
@@ -141,9 +154,8 @@ mod tests {
                 }
             });
             let location = Location::Tcp { host: "localhost".into(), port };
-            let verdict = ask(&location).await;
+            let verdict = ask_until_told(&location).await;
             assert_eq!(verdict == Verdict::Alive, expected, "{greeting:?}: {verdict:?}");
-            assert_ne!(verdict, Verdict::Silent);
             talking.abort();
         }
     }
