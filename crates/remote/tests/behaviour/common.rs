@@ -1,8 +1,9 @@
 //! Shared by the tests: a daemon that serves in the background, and waiting that has an end.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use remote::{
@@ -108,6 +109,31 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// A port, TCP and UDP, that is free and stays so: it is below those that systems give to who asks
+/// for any.
+pub(crate) fn lasting_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 1000).unwrap() * 10;
+    loop {
+        let port = 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        let address = ("0.0.0.0", port);
+        if TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Whether an attempt succeeds: a daemon's times pass too early where the machine stands still, and
+/// the next attempt has a daemon of its own.
+pub(crate) async fn once_of_ten(attempt: impl AsyncFn() -> bool) -> bool {
+    for _ in 0..10 {
+        if attempt().await {
+            return true;
+        }
+    }
+    false
 }
 
 /// A call without arguments that must succeed.

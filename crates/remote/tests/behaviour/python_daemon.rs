@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use remote::{Blob, ClientTls, ConnectError, Error, MethodCall, Proxy, Serializer, Value};
 
 use crate::certificates::{Certificates, RSA};
-use crate::common::LONGEST;
+use crate::common::{LONGEST, lasting_port};
 use crate::python::Python;
 
 fn none() -> Vec<(String, Value)> {
@@ -264,13 +264,12 @@ async fn ipv6() {
 
 #[tokio::test]
 async fn a_daemon_that_comes_back_is_reconnected_to() {
-    let Some(python) = Python::start("{}") else { return };
+    let settings = format!(r#"{{"host": "localhost", "port": {}}}"#, lasting_port());
+    let Some(python) = Python::start(&settings) else { return };
     let mut proxy = python.proxy();
     proxy.call("echo", Vec::new(), none()).await.unwrap();
-    let port = python.uri.rsplit(':').next().unwrap().to_owned();
     drop(python);
     assert!(proxy.reconnect(2, Duration::from_millis(1)).await.is_err());
-    let settings = format!(r#"{{"host": "localhost", "port": {port}}}"#);
     let coming = tokio::task::spawn_blocking(move || Python::start(&settings).unwrap());
     // Until it is there.
     let reconnecting = proxy.reconnect(u32::MAX, Duration::from_millis(10));

@@ -1,17 +1,15 @@
 //! Names: the client against Pyro5's own nameserver, in a separate Python process.
 
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use remote::{Error, Location, NameServer, Proxy, Search, Uri, locate_ns};
 
-use crate::common::{LONGEST, ask};
+use crate::common::{LONGEST, ask, lasting_port};
 use crate::python::Python;
 
 /// A nameserver that knows of `lab.probe`, and the UDP port on which it hears the network.
 fn start() -> Option<(Python, u16)> {
-    // Free now, and so almost certainly a moment later.
-    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    let port = lasting_port();
     Some((Python::start(&format!(r#"{{"nameserver": {port}}}"#))?, port))
 }
 
