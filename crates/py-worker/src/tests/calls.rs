@@ -102,6 +102,24 @@ async fn a_late_channel_makes_no_second_instance() {
 }
 
 #[tokio::test]
+async fn a_late_channel_makes_no_second_instance_for_a_session_that_ends() {
+    let late = ServiceSpec::new("late", "late_channel", "LateChannel");
+    let slow = ServiceSpec::new("slow", "standard", "Slow");
+    let bench = Bench::start(vec![worker(vec![late, slow])]).await;
+    let (watcher, client) = (bench.client(), bench.client());
+    watcher.call("late", "hold_next", vec![]).await.unwrap();
+    let count = Operation::Call(call("count", vec![]));
+    let first = tokio::spawn(client.begin("slow", count, Flags::default()).wait());
+    tokio::task::yield_now().await;
+    watcher.call("late", "wait_for_it", vec![]).await.unwrap();
+    assert_eq!(client.call("slow", "count", vec![]).await, Ok(Value::Int(1)));
+    drop(client);
+    watcher.call("late", "let_go", vec![]).await.unwrap();
+    assert_eq!(first.await.unwrap().and_then(value), Ok(Value::Int(1)));
+    bench.workers.stop().await;
+}
+
+#[tokio::test]
 async fn streams_belong_to_their_session() {
     let bench = Bench::start(vec![worker(vec![probe("lab.probe")])]).await;
     let client = bench.client();
