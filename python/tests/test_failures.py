@@ -102,7 +102,7 @@ def test_stuck_orphans_end_too(tmp_path, method, multiplex):
 
 def once_of_five(attempt):
     """Whether an attempt succeeds; a worker's deadlines pass too early where the machine stands
-    still, and the next attempt has a worker of its own."""
+    still, and the next attempt has another worker."""
     return any(attempt() for _ in range(5))
 
 

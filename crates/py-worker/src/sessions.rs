@@ -5,8 +5,8 @@
 //! while another has that channel borrows a further one.
 //!
 //! The worker releases a session's instances when the last channel that is bound to the session
-//! goes. Each channel has a thread of its own there, and that of a borrowed channel may be the
-//! first to run: then the borrowed channel stays bound until the session's own channel is.
+//! goes. Each channel has its own thread there, and that of a borrowed channel may be the first
+//! to run: then the borrowed channel stays bound until the session's own channel is.
 
 use std::collections::HashMap;
 use std::io;

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -110,10 +111,9 @@ class Probe(Base):
         return list(events)
 
     @oneway
-    def later(self, seconds=0, file=None):
+    def later(self, seconds=0, file="/"):
         time.sleep(seconds)
-        if file is not None:
-            self.wait_for(file)
+        self.wait_for(file)
         self.count += 100
 
     @callback
@@ -188,10 +188,8 @@ class Probe(Base):
         return "parent"
 
     def wait_for(self, file):
-        """Returns once there is such a file."""
         while not os.path.exists(file):
             time.sleep(0.01)
-        return "there"
 
     def sleep(self, seconds):
         print("sleeping")
@@ -351,8 +349,6 @@ class Held:
         self.path, self.pid = path, os.getpid()
 
     def run_and_terminate(self, how):
-        import signal
-
         pid = os.fork()
         if pid == 0:
             if how == "raise":
@@ -425,8 +421,7 @@ class Careless:
     def register_later(self, file):
         """Registers an object once there is such a file."""
         print("waiting")
-        while not os.path.exists(file):
-            time.sleep(0.01)
+        Probe.wait_for(self, file)
         return str(self._pyroDaemon.register(expose(Plain)(), "late"))
 
     def register_many(self, count):

@@ -74,7 +74,7 @@ async fn instances_follow_sessions() {
     tokio::task::yield_now().await;
     assert_eq!(three.call("session", "bump", vec![]).await, Ok(Value::Int(1)));
     assert!(!oneway.is_finished());
-    std::fs::write(&file, "").unwrap();
+    drop(std::fs::File::create(&file).unwrap());
     oneway.await.unwrap().unwrap();
     assert_eq!(three.call("session", "bump", vec![]).await, Ok(Value::Int(102)));
     bench.workers.stop().await;
@@ -196,7 +196,7 @@ async fn a_caller_that_leaves_does_not_upset_its_session() {
     assert!(tokio::time::timeout(Duration::from_millis(50), answer.wait()).await.is_err());
     assert_ne!(thread().await, own, "its own thread is still in the call");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(2)));
-    std::fs::write(&file, "").unwrap();
+    drop(std::fs::File::create(&file).unwrap());
     let back = async { while thread().await != own {} };
     tokio::time::timeout(SOON, back).await.expect("its own thread again");
     assert_eq!(client.call("lab.probe", "bump", vec![]).await, Ok(Value::Int(3)));

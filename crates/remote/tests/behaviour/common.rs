@@ -126,7 +126,7 @@ pub(crate) fn lasting_port() -> u16 {
 }
 
 /// Whether an attempt succeeds: a daemon's times pass too early where the machine stands still, and
-/// the next attempt has a daemon of its own.
+/// the next attempt has another daemon.
 pub(crate) async fn once_of_ten(attempt: impl AsyncFn() -> bool) -> bool {
     for _ in 0..10 {
         if attempt().await {
