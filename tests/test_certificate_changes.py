@@ -8,6 +8,7 @@ import ssl
 import pytest
 from harness import NEVER, free_port, wait_for
 from harness.certificates import Certificates, tls_client
+from harness.processes import kill
 
 NAMES = ("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
 CONFIGURATION = """\
@@ -116,6 +117,37 @@ def test_own_programs_go_on_with_a_wrong_certificate_where_ports_require_one(lab
     ports, wanted = [port, port_of(lab, "t.meter")], second[0].read_text().strip()
     wait_for(lambda: [shown_at(port) for port in ports] == [wanted] * 2, NEVER, "the new one is shown")
     own_programs_go_on(lab)
+
+
+CERTIFIED = """\
+python: {executable: "$python", path: ["$drivers"]}
+daemons:
+  bench: {ssl: true, ssl_requireclientcert: true, ssl_servercert: own.pem, ssl_serverkey: own-key.pem, ssl_cacerts: first.pem}
+services:
+  t.meter: {native: simulated.multimeter, daemon: bench, members: {measure_voltage: {poll: 100ms}}}
+autolaunch: {daemons: [bench]}
+history: {size: 64MiB}
+"""
+
+
+def test_a_history_that_starts_with_a_wrong_certificate_records_once_it_is_mended(lab):
+    certificates = Certificates(lab.files)
+    first, second = (certificates.self_signed(name, *NAMES, days=30) for name in ("first", "second"))
+    replace(lab, *first)
+    lab.config(CERTIFIED)
+    lab.up()
+    recorded = lambda: len(lab.run("history", "t.meter.measure_voltage", "--csv", check=False).stdout.splitlines())
+    wait_for(lambda: recorded() > 3, NEVER, "values are recorded")
+    replace(lab, second[0], first[1])
+    history = lambda: lab.entry("processes", "history")
+    log = lambda: lab.run("logs", "show").stdout.count("its values cannot be read just now")
+    said, before = log(), history()["pid"]
+    kill(before)
+    wait_for(lambda: history()["pid"] not in (None, before) and history()["status"] == "running", NEVER, "another one runs")
+    wait_for(lambda: log() > said, NEVER, "it cannot read the daemon")
+    count = recorded()
+    replace(lab, *first)
+    wait_for(lambda: recorded() > count + 3, NEVER, "it reads the daemon again")
 
 
 def own_programs_go_on(lab):

@@ -358,6 +358,9 @@ def test_a_token_of_this_lab_is_not_sent_to_others(labs):
         def answer(self):
             return 42
 
+        def other(self):
+            return Pyro5.api.Proxy("PYRO:lab.other@localhost:1")
+
     class Daemon(Pyro5.api.Daemon):
         def validateHandshake(self, conn, data):
             heard.append(data)
@@ -381,6 +384,9 @@ def test_a_token_of_this_lab_is_not_sent_to_others(labs):
                 with contextlib.suppress(ferrolab.PyroError):
                     lab.history(name, "x", at=f"localhost:{uri.port}")
                 assert len(heard) > 3 and set(heard) == {expected}
+                other = lab[name].other()._pyroUri
+                assert str(other) == "PYRO:lab.other@localhost:1"
+                assert other.is_elsewhere == (name != "lab.listener")
                 proxy = lab[name]
                 proxy._pyroHandshake = "for this proxy"
                 assert proxy.answer() == 42 and heard[-1] == "for this proxy"

@@ -3,6 +3,7 @@
 import datetime
 import hashlib
 import json
+import shutil
 import ssl
 import stat
 import subprocess
@@ -221,21 +222,51 @@ autolaunch: {nameservers: [names], daemons: [bench]}
 """
 
 
-def test_logins_in_one_lab_by_two_names_count_once(monkeypatch):
+@pytest.fixture
+def plain():
     with new_lab() as lab:
         lab.port = free_port()
         lab.config(PLAIN, port=lab.port)
         lab.up()
-        ada = User(lab, lab.folder / "ada")
-        ada.log_in(lab.run("user", "add", "ada").stdout)
-        line = lab.run("user", "add", "ada").stdout.split()
-        ada.run("login", f"127.0.0.1:{lab.port}", line[3])
-        assert len(list((ada.home / "logins").iterdir())) == 2
-        monkeypatch.setenv("FERROLAB_HOME", str(ada.home))
-        uri = str(lab.uri("lab.supply"))
-        assert "'ada'" in call_locked(ada, uri)
-        with ferrolab.Proxy(uri, timeout=NEVER) as made, made.locked():
-            assert made.lock_info()["identity"] == "ada"
+        yield lab
+
+
+def test_logins_in_one_lab_by_two_names_count_once(plain, monkeypatch):
+    ada = User(plain, plain.folder / "ada")
+    ada.log_in(plain.run("user", "add", "ada").stdout)
+    line = plain.run("user", "add", "ada").stdout.split()
+    ada.run("login", f"127.0.0.1:{plain.port}", line[3])
+    assert len(list((ada.home / "logins").iterdir())) == 2
+    assert_locks_as("ada", ada, plain, monkeypatch)
+
+
+def test_the_latest_login_in_a_lab_counts(plain, monkeypatch):
+    """Whoever its user is, whichever is renewed, and whatever is left of labs that are gone."""
+    one = User(plain, plain.folder / "ada")
+    for name, host in (("ada", "localhost"), ("bob", "127.0.0.1")):
+        one.run("login", f"{host}:{plain.port}", plain.run("user", "add", name).stdout.split()[3])
+        assert_locks_as(name, one, plain, monkeypatch)
+    logins = one.home / "logins"
+    facts = {path: json.loads(path.read_text()) for path in logins.glob("*/login.json")}
+    of_ada = next(path for path, row in facts.items() if row["user"] == "ada")
+    of_ada.write_text(json.dumps({**facts[of_ada], "until": "2999-01-01T00:00:00Z"}))
+    assert_locks_as("bob", one, plain, monkeypatch)
+    gone = logins / "localhost_1"
+    shutil.copytree(of_ada.parent, gone)
+    (gone / "authority.pem").write_text("another")
+    # It was tried to renew it a moment ago.
+    (gone / "renewal").touch()
+    (gone / "login.json").write_text(json.dumps({**facts[of_ada], "port": 1, "until": "2020-01-01T00:00:00Z"}))
+    assert_locks_as("bob", one, plain, monkeypatch)
+
+
+def assert_locks_as(name, one, lab, monkeypatch):
+    """A command and the Python client have this identity, over the loopback without TLS."""
+    monkeypatch.setenv("FERROLAB_HOME", str(one.home))
+    uri = str(lab.uri("lab.supply"))
+    assert repr(name) in call_locked(one, uri)
+    with ferrolab.Proxy(uri, timeout=NEVER) as made, made.locked():
+        assert made.lock_info()["identity"] == name
 
 
 def call_locked(one, uri):

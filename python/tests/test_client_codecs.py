@@ -6,11 +6,14 @@ import random
 import ssl
 import struct
 import tracemalloc
+from types import SimpleNamespace
 
 import pytest
+from ferrolab.client import answer as answers
 from ferrolab.client import class_dict, errors, message, safe_marshal, serializers, serpent, transport
 from ferrolab.client.members import Members
 from ferrolab.client.plain import plain_args
+from ferrolab.client.settings import Settings
 from ferrolab.client.uri import URI
 
 VALUES = [
@@ -197,3 +200,27 @@ def test_whose_bytes_marshal_may_read():
         (elsewhere, checked, False), (elsewhere, ssl.create_default_context(), False), (elsewhere, None, False),
     ]:
         assert transport.is_trusted(uri, tls) == is_trusted
+
+
+def test_where_a_proxy_of_another_labs_server_may_lead():
+    def proxy_from(server, text, is_elsewhere=True):
+        uri = URI("PYRO:lab.cell@" + server)
+        uri.is_elsewhere = is_elsewhere
+        connection = SimpleNamespace(uri=uri, settings=Settings(), trusted=False)
+        sent = serpent.dumps({"__class__": "Pyro5.client.Proxy", "state": (text, (), (), (), "hello", 0)})
+        return answers.read_value((None, 0, 1, b"", sent), connection)
+
+    outside, away = ["PYRO:x@192.0.2.1:9090", "PYRO:x@192.0.2.1:7", "PYRO:x@lab.example:7"], "192.0.2.1:9090"
+    here = [
+        "PYRO:x@localhost:9091", "PYRO:x@127.0.0.2:9091", "PYRO:x@[::1]:9091", "PYRO:x@0.0.0.0:9091",
+        "PYRO:x@[::ffff:127.0.0.1]:9091", "PYRO:x@./u:/run/x.sock",
+    ]  # fmt: skip
+    names = ["PYRONAME:x", "PYRONAME:x@localhost:9090"]
+    for server, text in [(away, text) for text in outside] + [("127.0.0.1:1", text) for text in outside + here]:
+        found = proxy_from(server, text)
+        assert str(found) == text and found.is_elsewhere, (server, text)
+    for server, text in [(away, text) for text in here + names] + [("127.0.0.1:1", text) for text in names]:
+        with pytest.raises(errors.SerializeError, match="on its own host only"):
+            proxy_from(server, text)
+    for text in outside + here + names:
+        assert not proxy_from(away, text, is_elsewhere=False).is_elsewhere

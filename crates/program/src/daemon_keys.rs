@@ -27,9 +27,20 @@ impl DaemonKeys {
 
     /// TLS for a daemon, with its files as they are now; `None` where it takes plain connections.
     pub(crate) fn of(&self, daemon: &str) -> Option<ClientTls> {
-        let daemon = self.daemons.iter().find(|known| known.name == daemon)?;
-        let authority = AuthorityFiles::in_folder(self.authority.clone());
-        let loaded = tls::to_own_port(daemon.tls(), &authority);
-        loaded.inspect_err(|error| warn!(daemon = daemon.name, error, "no TLS for it")).ok()?
+        self.load(daemon).unwrap_or_else(|error| {
+            warn!(daemon, error, "no TLS for it");
+            None
+        })
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// A certificate or key cannot be used; the text names the file.
+    pub(crate) fn load(&self, daemon: &str) -> Result<Option<ClientTls>, String> {
+        let Some(daemon) = self.daemons.iter().find(|known| known.name == daemon) else {
+            return Ok(None);
+        };
+        tls::to_own_port(daemon.tls(), &AuthorityFiles::in_folder(self.authority.clone()))
     }
 }

@@ -3,7 +3,7 @@
 from . import message, serializers
 from .class_dict import revive
 from .errors import NOT_STARTED, RAN, CommunicationError, ProtocolError, SerializeError
-from .uri import URI
+from .uri import URI, is_this_host, leads_to_oneself
 
 
 class StreamId(str):
@@ -47,9 +47,27 @@ def _proxy(text, connection):
         uri = connection.uri.beside(uri.object)
     else:
         settings = settings.replaced(handshake="hello", safe=())
+        if connection.uri.is_elsewhere:
+            _check_way(uri, connection.uri)
+            uri.is_elsewhere = True
     if settings.make_proxy is None:
         return uri
     return settings.make_proxy(uri, settings)
+
+
+def _check_way(uri, told_by):
+    """Refuses an address that another lab's server has told, and that leads elsewhere from here."""
+    is_its_own = uri.sockname is not None or uri.host is not None and leads_to_oneself(uri.host)
+    if uri.protocol == "PYRO" and not is_its_own:
+        return
+    if uri.protocol == "PYRO" and (told_by.sockname is not None or is_this_host(told_by.host)):
+        return
+    # Here it would lead to whatever this host has there.
+    raise ValueError(
+        "another lab's server, at {}, names {}, which is reachable on its own host only".format(
+            told_by.location, uri
+        )
+    )
 
 
 def refuse_handshake(uri, reason):

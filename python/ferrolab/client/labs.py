@@ -218,8 +218,8 @@ def _context(row):
             context.load_verify_locations(cafile=further)
         if certificate:
             context.load_cert_chain(certificate, row.get("ssl_clientkey"))
-        elif len(found) == 1:
-            found[0].show_certificate(context)
+        elif logins.only_one(found) is not None:
+            logins.only_one(found).show_certificate(context)
         return context
     except (OSError, ValueError) as error:
         raise CommunicationError(

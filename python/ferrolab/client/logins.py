@@ -6,8 +6,8 @@ loopback of the lab's own host.
 
 Several labs may be on one host, and a daemon's port does not say of which it is. So at a server
 count the login of the lab whose nameserver has this very address, else those of all labs of the
-host, and of each user in each lab the one that lasts longest: with TLS the first whose authority
-has certified the server. A token is shown only where there is one login.
+host, and of each lab the latest one, whoever its user is: with TLS the first whose authority has
+certified the server. A token is shown only where there is one login that has not expired.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ import os
 import socket
 import ssl
 import sys
-from time import monotonic
+from time import gmtime, monotonic, strftime
 
 # Handshake data of a client that has set none.
 NO_TOKEN = "hello"
@@ -43,6 +43,8 @@ class Login:
             facts = json.load(file)
         self.host, self.port, self.user = facts["host"], int(facts["port"]), facts["user"]
         self.lab, self.until = facts["lab"], facts["until"]
+        # Earlier versions have not stored it: any other login is later. A renewal leaves it.
+        self.logged_in = str(facts.get("logged_in") or "")
 
     def file(self, name):
         """The path of a file of the login."""
@@ -70,6 +72,10 @@ class Login:
         """The user's token."""
         with open(self.file("token"), encoding="ascii") as file:
             return file.read().strip()
+
+    def has_expired(self):
+        """Whether the time of its certificate is up."""
+        return self.until[:19] <= strftime("%Y-%m-%dT%H:%M:%S", gmtime())
 
     def is_for(self, host):
         """Whether `host` is the lab's host, by its name or by an address."""
@@ -137,14 +143,21 @@ def given_way(uri, settings):
 
 
 def _latest_of_each_lab(found):
-    """The login of each user in each lab that lasts longest: a lab may have two names, or ports.
+    """The latest login in each lab, whoever its user is: a lab may have two names, or ports.
 
     A lab's name is only its word, so that one with another authority is another lab.
     """
     latest = {}
-    for login in sorted(found, key=lambda login: login.until, reverse=True):
-        latest.setdefault((login.lab, login.user, login.authority()), login)
+    for login in sorted(found, key=lambda login: (login.logged_in, login.until), reverse=True):
+        latest.setdefault((login.lab, login.authority()), login)
     return list(latest.values())
+
+
+def only_one(found):
+    """The only login, or the only one that has not expired; None where several may be meant."""
+    lasting = [login for login in found if not login.has_expired()]
+    counted = found if len(found) == 1 else lasting
+    return counted[0] if len(counted) == 1 else None
 
 
 def way_to(uri, settings):
@@ -161,8 +174,8 @@ def way_to(uri, settings):
                 context = login.context()
                 way = _way_of(uri, login, context, settings.connect_timeout)
             if way == _PLAIN:
-                is_known = len(found) == 1 and _is_loopback(uri.host)
-                return None, login.token() if is_known else NO_TOKEN
+                only = only_one(found) if _is_loopback(uri.host) else None
+                return None, only.token() if only is not None else NO_TOKEN
         except (OSError, ValueError):
             # Its files cannot be used; the server says what that means.
             continue

@@ -30,6 +30,7 @@ use remote::{
     Signature, Value,
 };
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
 use super::code::{from_hex, hex};
@@ -42,6 +43,8 @@ use crate::open;
 
 /// The object's id.
 pub(crate) const LOGIN_OBJECT: &str = "ferrolab.Login";
+/// Logins and renewals that are carried out at the same time; others wait.
+const AT_ONCE: usize = 32;
 /// Days for which a client's certificate is valid.
 const CERTIFICATE_DAYS: i32 = 90;
 
@@ -60,6 +63,8 @@ struct LoginService {
     lab: String,
     /// Logins are done one at a time.
     turn: tokio::sync::Mutex<()>,
+    /// The places of those that are carried out, looked at, or wait for their turn.
+    places: Arc<Semaphore>,
     /// Records logins, and those that are refused.
     audit: Option<Audit>,
 }
@@ -68,8 +73,7 @@ impl LoginObject {
     /// The object for logins in the lab with this id, whose users are in `folder`
     /// (`state/access`).
     pub(crate) fn new(folder: PathBuf, lab: &str, audit: Option<Audit>) -> Self {
-        let (lab, turn) = (public_name(lab), tokio::sync::Mutex::default());
-        LoginObject { service: Arc::new(LoginService { folder, lab, turn, audit }) }
+        LoginObject { service: Arc::new(LoginService::new(folder, public_name(lab), audit)) }
     }
 }
 
@@ -114,7 +118,8 @@ impl Object for LoginObject {
             return Answer::exception(Exception::value_error("this is no request for a login"));
         };
         let (service, from) = (Arc::clone(&self.service), session.peer.clone());
-        Answer::Pending(Box::pin(to_the_end(async move {
+        let places = Arc::clone(&service.places);
+        Answer::Pending(Box::pin(to_the_end(places, async move {
             let served = Arc::clone(&service).serve(request, from.clone()).await;
             service.record("", served.as_ref().map(|answer| &*answer.user), &from);
             served.map(|answer| answer.to_value())
@@ -133,7 +138,8 @@ impl LoginObject {
             return Answer::exception(Exception::value_error("this is no request for a renewal"));
         };
         let service = Arc::clone(&self.service);
-        Answer::Pending(Box::pin(to_the_end(async move {
+        let places = Arc::clone(&service.places);
+        Answer::Pending(Box::pin(to_the_end(places, async move {
             let renewed = Arc::clone(&service).renew(request, from.clone()).await;
             service.record("renew", renewed.as_ref().map(|(user, _)| &**user), &from);
             renewed.map(|(_, answer)| answer.to_value())
@@ -142,15 +148,29 @@ impl LoginObject {
 }
 
 /// Carries a login or a renewal out, and records it, also where its connection ends meanwhile:
-/// nobody can hide a login from the audit by closing the connection.
+/// nobody can hide a login from the audit by closing the connection. One that waits for a place is
+/// not begun, and ends with its connection: connections that are closed leave no more than there
+/// are places.
 async fn to_the_end(
+    places: Arc<Semaphore>,
     serving: impl Future<Output = Result<Value, Exception>> + Send + 'static,
 ) -> Result<Reply, Exception> {
-    let done = tokio::spawn(serving).await;
+    let place = places.acquire_owned().await.map_err(|_| failed())?;
+    let carried_out = async move {
+        let served = serving.await;
+        drop(place);
+        served
+    };
+    let done = tokio::spawn(carried_out).await;
     done.unwrap_or_else(|_| Err(failed())).map(Reply::from)
 }
 
 impl LoginService {
+    fn new(folder: PathBuf, lab: String, audit: Option<Audit>) -> Self {
+        let (turn, places) = (tokio::sync::Mutex::default(), Arc::new(Semaphore::new(AT_ONCE)));
+        LoginService { folder, lab, turn, places, audit }
+    }
+
     /// Gives a login of a user, who is the first value, another certificate. A request that is
     /// repeated gets the same one.
     async fn renew(

@@ -2,7 +2,7 @@
 //!
 //! | file in `logins/HOST_PORT` (mode 0600) | content |
 //! |---|---|
-//! | `login.json` | host and port of the nameserver, user, the lab's name, end of the certificate |
+//! | `login.json` | host and port of the nameserver, user, the lab's name, time of the login, end of the certificate |
 //! | `authority.pem` | the certificate of the lab's authority |
 //! | `certificate.pem`, `key.pem` | the user's certificate and private key |
 //! | `token` | the user's token |
@@ -37,6 +37,9 @@ pub(crate) struct StoredLogin {
     pub(crate) lab: String,
     /// The end of the certificate's time.
     pub(crate) until: Timestamp,
+    /// When the user logged in. A renewal leaves it; earlier versions have not stored it.
+    #[serde(default)]
+    logged_in: Option<Timestamp>,
     /// The login's folder.
     #[serde(skip)]
     folder: PathBuf,
@@ -59,7 +62,8 @@ impl StoredLogin {
         until: Timestamp,
     ) -> Self {
         let folder = paths.login(host, port);
-        StoredLogin { host: host.to_owned(), port, user, lab, until, folder }
+        let logged_in = Some(Timestamp::now());
+        StoredLogin { host: host.to_owned(), port, user, lab, until, logged_in, folder }
     }
 
     /// Stores the login with its files; an earlier one at this address is replaced.
@@ -112,9 +116,9 @@ impl StoredLogin {
         of_host.collect()
     }
 
-    /// The logins that may count at a server, one of each user in each lab: that of the lab whose
-    /// nameserver has this very address; else those of all labs of the host. Several labs may be on
-    /// one host, and a daemon's port does not say of which it is.
+    /// The logins that may count at a server, one in each lab: that of the lab whose nameserver has
+    /// this very address; else those of all labs of the host. Several labs may be on one host, and
+    /// a daemon's port does not say of which it is.
     pub(super) fn for_server(paths: &Paths, host: &str, port: u16) -> Vec<StoredLogin> {
         let mut found = Self::on_host(paths, host);
         if found.iter().any(|login| login.port == port) {
@@ -124,16 +128,24 @@ impl StoredLogin {
     }
 
     /// As clients show one of these logins: with TLS the first whose authority has certified the
-    /// server. A token goes to a server without TLS only where there is one login: it would be the
-    /// other lab's to read. `None` where no login can be used.
+    /// server. A token goes to a server without TLS only where there is [one](Self::only_one) login:
+    /// it would be the other lab's to read. `None` where no login can be used.
     pub(crate) fn client(logins: &[StoredLogin]) -> Option<ClientLogin> {
         let tls =
             |login: &StoredLogin| ClientTls::with_identity(&login.authority(), &login.files()).ok();
-        let token = match logins {
-            [login] => login.token(),
-            _ => None,
-        };
+        let token = Self::only_one(logins).and_then(StoredLogin::token);
         ClientLogin::new(logins.iter().filter_map(tls), token)
+    }
+
+    /// The only one of these logins, or the only one that has not expired; `None` where several may
+    /// be meant.
+    pub(crate) fn only_one(logins: &[StoredLogin]) -> Option<&StoredLogin> {
+        let now = Timestamp::now();
+        let mut lasting = logins.iter().filter(|login| login.until > now);
+        match (logins, lasting.next(), lasting.next()) {
+            ([only], ..) | (_, Some(only), None) => Some(only),
+            _ => None,
+        }
     }
 
     /// Certificate and key.
@@ -204,14 +216,14 @@ impl StoredLogin {
     }
 }
 
-/// The login of each user in each lab that lasts longest: a lab may have two names, or two
-/// nameservers. Its name is only its word, so that one with another authority is another lab.
+/// The latest login in each lab, whoever its user is: a lab may have two names, or two nameservers.
+/// Its name is only its word, so that one with another authority is another lab.
 fn latest_of_each_lab(mut logins: Vec<StoredLogin>) -> Vec<StoredLogin> {
-    logins.sort_by_key(|login| std::cmp::Reverse(login.until));
+    logins.sort_by_key(|login| std::cmp::Reverse((login.logged_in, login.until)));
     let mut found = HashSet::new();
     logins.retain(|login| {
         let authority = crate::open::read_regular(&login.authority()).unwrap_or_default();
-        found.insert((login.lab.clone(), login.user.clone(), authority))
+        found.insert((login.lab.clone(), authority))
     });
     logins
 }
@@ -232,16 +244,22 @@ mod tests {
         let current = Environment::current();
         let environment = Environment { home: Some(home.path().to_path_buf()), ..current };
         let paths = Paths::new(&environment).unwrap();
-        let store_as =
-            |user: &str, authority: &str, (host, port, lab): (&str, u16, &str), days: i64| {
-                let until = Timestamp::now() + SignedDuration::from_hours(24 * days);
-                let login =
-                    StoredLogin::new(&paths, (host, port), user.to_owned(), lab.to_owned(), until);
-                let (authority, text) = (authority.to_owned(), String::new);
-                let (certificate, key, token) = (text(), text(), text());
-                login.store(&LoginFiles { authority, certificate, key, token }).unwrap();
-            };
-        let store = |place, days| store_as("ada", "authority", place, days);
+        // As earlier versions have stored them, where there is no hour of the login.
+        let store_as = |user: &str,
+                        authority: &str,
+                        (host, port, lab): (&str, u16, &str),
+                        hour: Option<i64>,
+                        days: i64| {
+            let until = Timestamp::now() + SignedDuration::from_hours(24 * days);
+            let login =
+                StoredLogin::new(&paths, (host, port), user.to_owned(), lab.to_owned(), until);
+            let logged_in = hour.map(|hour| Timestamp::from_second(hour * 3600).unwrap());
+            let (authority, text) = (authority.to_owned(), String::new);
+            let (certificate, key, token) = (text(), text(), text());
+            let files = LoginFiles { authority, certificate, key, token };
+            StoredLogin { logged_in, ..login }.store(&files).unwrap();
+        };
+        let store = |place, days| store_as("ada", "authority", place, None, days);
         let found = |host: &str, port: u16| -> Vec<(String, u16)> {
             let found = StoredLogin::for_server(&paths, host, port).into_iter();
             found.map(|login| (login.host, login.port)).collect()
@@ -259,14 +277,29 @@ mod tests {
         // Another host may be reached where this one is not.
         store(("192.0.2.1", 9090, "a"), 80);
         assert_eq!(found("localhost", 7), both, "of another host");
-        store_as("bob", "authority", ("localhost", 9093, "a"), 70);
-        store_as("ada", "another", ("localhost", 9094, "a"), 60);
-        let all = [both[0].clone(), of("localhost", 9093), of("localhost", 9094), both[1].clone()];
-        assert_eq!(
-            found("localhost", 7),
-            all,
-            "of another user, and of one that says it is the lab"
-        );
+        store_as("ada", "another", ("localhost", 9094, "a"), None, 60);
+        let all = [both[0].clone(), of("localhost", 9094), both[1].clone()];
+        assert_eq!(found("localhost", 7), all, "of one that says it is the lab");
+        // The latest login counts, of whichever user, also after a renewal of one before.
+        store_as("bob", "authority", ("localhost", 9093, "a"), Some(1), 70);
+        store_as("ada", "authority", ("127.0.0.1", 9090, "a"), Some(0), 95);
+        let all = [of("localhost", 9093), all[1].clone(), all[2].clone()];
+        assert_eq!(found("localhost", 7), all, "of another user");
         assert_eq!(StoredLogin::all(&paths).len(), 7, "none was removed");
+        // Leftovers of other labs that have expired make nobody doubt which login is meant.
+        let only = || {
+            let logins = StoredLogin::for_server(&paths, "localhost", 7);
+            StoredLogin::only_one(&logins).map(|login| login.port)
+        };
+        assert_eq!(only(), None, "three labs");
+        store_as("ada", "another", ("localhost", 9094, "a"), None, -1);
+        store(("localhost", 9092, "b"), -100);
+        assert_eq!(only(), Some(9093));
+        store_as("bob", "authority", ("localhost", 9093, "a"), Some(1), -1);
+        assert_eq!(only(), None, "all have expired");
+        for port in [9092, 9094] {
+            fs::remove_dir_all(paths.login("localhost", port)).unwrap();
+        }
+        assert_eq!(only(), Some(9093), "the token renews it");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use history::{Batch, Note, Quality, Reading, Sample, SeriesKey};
 use lab_config::Daemon;
-use remote::{Uri, Value};
+use remote::{ClientTls, Uri, Value};
 use serde_json::{Value as Json, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::task::AbortOnDropHandle;
@@ -61,13 +61,15 @@ impl Followers {
                 let wanted = self.wanted.iter().find(|wanted| wanted.name == daemon);
                 let (Some(wanted), false) = (wanted, is_known) else { continue };
                 let Ok(uri) = address.parse::<Uri>() else { continue };
-                let tls = tls::to_own_port(wanted.tls(), &self.authority);
-                let tls = tls.unwrap_or_else(|error| {
+                let (wanted, authority) = (wanted.clone(), self.authority.clone());
+                let load_tls = move || tls::to_own_port(wanted.tls(), &authority);
+                let tls = load_tls().unwrap_or_else(|error| {
                     warn!(daemon, error, "its port cannot be called with TLS");
                     None
                 });
                 let reader = FeedReader::new(&uri, tls);
-                let follow = follow_daemon(Arc::clone(&self.recorder), daemon.clone(), reader);
+                let recorder = Arc::clone(&self.recorder);
+                let follow = follow_daemon(recorder, daemon.clone(), reader, load_tls);
                 let task = AbortOnDropHandle::new(tokio::spawn(follow));
                 running.insert(daemon, (address, task));
             }
@@ -76,7 +78,12 @@ impl Followers {
 }
 
 /// Records what one daemon publishes, for ever.
-async fn follow_daemon(recorder: Arc<Recorder>, daemon: String, reader: FeedReader) {
+async fn follow_daemon(
+    recorder: Arc<Recorder>,
+    daemon: String,
+    reader: FeedReader,
+    load_tls: impl Fn() -> Result<Option<ClientTls>, String>,
+) {
     let cursor = recorder.opened().await.cursor(&daemon);
     let mut reader = reader.resume(cursor.clone()).with_first_events();
     let mut intake = Intake { daemon, epoch: cursor.map(|(epoch, _)| epoch), ..Intake::default() };
@@ -98,6 +105,10 @@ async fn follow_daemon(recorder: Arc<Recorder>, daemon: String, reader: FeedRead
             FeedNews::Away { reason } => {
                 if !std::mem::replace(&mut is_away, true) {
                     info!(daemon = intake.daemon, reason, "its values cannot be read just now");
+                }
+                // The files of its certificate may be others, or usable, by now.
+                if let Ok(Some(tls)) = load_tls() {
+                    reader = reader.with_tls(tls);
                 }
                 continue;
             }

@@ -72,10 +72,7 @@ impl LabReader {
         let login = StoredLogin::client(&logins);
         let authorities: Vec<_> = logins.iter().map(StoredLogin::authority).collect();
         // Of several, nothing says which is this lab's.
-        let own = match logins.as_slice() {
-            [own] => Some(own.files()),
-            _ => None,
-        };
+        let own = StoredLogin::only_one(&logins).map(StoredLogin::files);
         // Logins decide by themselves whether there is TLS.
         let has_tls = lab.ssl || logins.is_empty();
         let tls = if has_tls { tls::to_lab(lab, &authorities, own)? } else { None };

@@ -7,12 +7,7 @@ use crate::access::{LoginCode, new_code};
 #[tokio::test]
 async fn ten_thousand_wrong_codes_are_refused_and_a_good_one_works_once() {
     let folder = tempfile::tempdir().unwrap();
-    let service = Arc::new(LoginService {
-        folder: folder.path().join("access"),
-        lab: "lab".to_owned(),
-        turn: tokio::sync::Mutex::default(),
-        audit: None,
-    });
+    let service = Arc::new(LoginService::new(folder.path().join("access"), "lab".to_owned(), None));
     let code = new_code(&service.folder).unwrap();
     Users::change(&service.folder, |users| users.add("ada", &[], &code)).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
@@ -38,12 +33,7 @@ async fn ten_thousand_wrong_codes_are_refused_and_a_good_one_works_once() {
 
 /// A service with the user ada, her token's keys, and her certificate that ends in 20 days.
 fn service_with_login(folder: &std::path::Path) -> (Arc<LoginService>, CodeKeys, String) {
-    let service = Arc::new(LoginService {
-        folder: folder.join("access"),
-        lab: "lab".to_owned(),
-        turn: tokio::sync::Mutex::default(),
-        audit: None,
-    });
+    let service = Arc::new(LoginService::new(folder.join("access"), "lab".to_owned(), None));
     crate::access::users::tests::add(&service.folder, "ada", "token");
     let files = AuthorityFiles::in_folder(service.folder.clone());
     let subject = Subject::Client { name: "ada" };
@@ -104,7 +94,7 @@ async fn a_login_is_carried_out_though_its_connection_ends() {
     let (begun, beginning) = tokio::sync::oneshot::channel();
     let (go_on, turn) = tokio::sync::oneshot::channel::<()>();
     let (done, recorded) = tokio::sync::oneshot::channel();
-    let serving = to_the_end(async move {
+    let serving = to_the_end(Arc::new(Semaphore::new(1)), async move {
         let _ = begun.send(());
         let _ = turn.await;
         let _ = done.send(());
@@ -116,6 +106,36 @@ async fn a_login_is_carried_out_though_its_connection_ends() {
     }
     go_on.send(()).unwrap();
     recorded.await.unwrap();
+}
+
+#[tokio::test]
+async fn connections_that_end_leave_no_more_logins_than_there_are_places() {
+    const MANY: usize = 3 * AT_ONCE;
+    let folder = tempfile::tempdir().unwrap();
+    let service = LoginService::new(folder.path().join("access"), "lab".to_owned(), None);
+    let begun = Arc::new(Semaphore::new(0));
+    let go_on = Arc::new(Semaphore::new(0));
+    let login = || {
+        let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+        to_the_end(Arc::clone(&service.places), async move {
+            begun.add_permits(1);
+            let _turn = go_on.acquire().await;
+            Ok(Value::None)
+        })
+    };
+    let closed: Vec<_> = (0..MANY).map(|_| tokio::spawn(login())).collect();
+    let all = begun.acquire_many(u32::try_from(AT_ONCE).unwrap()).await.unwrap();
+    for connection in closed {
+        connection.abort();
+        assert!(connection.await.is_err_and(|error| error.is_cancelled()));
+    }
+    all.forget();
+    // The next one waits for a place, and none of those that were closed takes one.
+    let next = tokio::spawn(login());
+    go_on.add_permits(1);
+    next.await.unwrap().unwrap();
+    begun.acquire().await.unwrap().forget();
+    assert_eq!(begun.available_permits(), 0, "no other one was begun");
 }
 
 #[test]

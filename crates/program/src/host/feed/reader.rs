@@ -75,6 +75,11 @@ impl FeedReader {
         }
     }
 
+    /// The same, whose next connection has this TLS.
+    pub(crate) fn with_tls(self, tls: ClientTls) -> Self {
+        FeedReader { proxy: self.proxy.with_tls(tls), ..self }
+    }
+
     /// The same, which goes on after the last event that was read before of a daemon's process.
     pub(crate) fn resume(self, position: Option<(String, u64)>) -> Self {
         let epoch = position.as_ref().map(|(epoch, _)| epoch.clone());

@@ -59,6 +59,10 @@ async fn read(lab: Arc<LiveLab>, daemon: String, uri: Uri) {
                 lose_series(&lab, &daemon, &reason);
                 // How its series stand is read anew when it is back, also where nothing changed.
                 reader = reader.resume(None);
+                // The files of its certificate may be others, or usable, by now.
+                if let Ok(Some(tls)) = lab.keys.load(&daemon) {
+                    reader = reader.with_tls(tls);
+                }
             }
         }
     }
