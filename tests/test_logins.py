@@ -241,7 +241,7 @@ def test_logins_in_one_lab_by_two_names_count_once(plain, monkeypatch):
 
 
 def test_the_latest_login_in_a_lab_counts(plain, monkeypatch):
-    """Whoever its user is, whichever is renewed, and whatever is left of labs that are gone."""
+    """Of any user, also after a renewal of one before, and beside those in labs that are gone."""
     one = User(plain, plain.folder / "ada")
     for name, host in (("ada", "localhost"), ("bob", "127.0.0.1")):
         one.run("login", f"{host}:{plain.port}", plain.run("user", "add", name).stdout.split()[3])

@@ -6,7 +6,7 @@ loopback of the lab's own host.
 
 Several labs may be on one host, and a daemon's port does not say of which it is. So at a server
 count the login of the lab whose nameserver has this very address, else those of all labs of the
-host, and of each lab the latest one, whoever its user is: with TLS the first whose authority has
+host, and of each lab the latest one, of any user: with TLS the first whose authority has
 certified the server. A token is shown only where there is one login that has not expired.
 """
 
@@ -143,7 +143,7 @@ def given_way(uri, settings):
 
 
 def _latest_of_each_lab(found):
-    """The latest login in each lab, whoever its user is: a lab may have two names, or ports.
+    """The latest login in each lab, of any user: a lab may have two names, or ports.
 
     A lab's name is only its word, so that one with another authority is another lab.
     """

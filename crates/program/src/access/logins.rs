@@ -2,7 +2,7 @@
 //!
 //! | file in `logins/HOST_PORT` (mode 0600) | content |
 //! |---|---|
-//! | `login.json` | host and port of the nameserver, user, the lab's name, time of the login, end of the certificate |
+//! | `login.json` | nameserver, user, the lab's name, time of the login, end of the certificate |
 //! | `authority.pem` | the certificate of the lab's authority |
 //! | `certificate.pem`, `key.pem` | the user's certificate and private key |
 //! | `token` | the user's token |
@@ -128,8 +128,9 @@ impl StoredLogin {
     }
 
     /// As clients show one of these logins: with TLS the first whose authority has certified the
-    /// server. A token goes to a server without TLS only where there is [one](Self::only_one) login:
-    /// it would be the other lab's to read. `None` where no login can be used.
+    /// server. A token goes to a server without TLS only where there is [one
+    /// login](Self::only_one): it would be the other lab's to read. `None` where no login can be
+    /// used.
     pub(crate) fn client(logins: &[StoredLogin]) -> Option<ClientLogin> {
         let tls =
             |login: &StoredLogin| ClientTls::with_identity(&login.authority(), &login.files()).ok();
@@ -216,8 +217,8 @@ impl StoredLogin {
     }
 }
 
-/// The latest login in each lab, whoever its user is: a lab may have two names, or two nameservers.
-/// Its name is only its word, so that one with another authority is another lab.
+/// The latest login in each lab, of any user: a lab may have two names, or two nameservers. Its name
+/// is only its word, so that one with another authority is another lab.
 fn latest_of_each_lab(mut logins: Vec<StoredLogin>) -> Vec<StoredLogin> {
     logins.sort_by_key(|login| std::cmp::Reverse((login.logged_in, login.until)));
     let mut found = HashSet::new();
