@@ -217,8 +217,8 @@ impl StoredLogin {
     }
 }
 
-/// The latest login in each lab, of any user: a lab may have two names, or two nameservers. Its name
-/// is only its word, so that one with another authority is another lab.
+/// The latest login in each lab, of any user: a lab may have two names, or two nameservers. Its
+/// name is only its word, so that one with another authority is another lab.
 fn latest_of_each_lab(mut logins: Vec<StoredLogin>) -> Vec<StoredLogin> {
     logins.sort_by_key(|login| std::cmp::Reverse((login.logged_in, login.until)));
     let mut found = HashSet::new();
