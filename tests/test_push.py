@@ -37,8 +37,7 @@ class Database:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 lines = body.splitlines()
-                refusals = [status for status in map(database.refuse, lines) if status]
-                status = refusals[0] if refusals else 204
+                status = database.answer(lines)
                 if status != 204:
                     database.refused += lines
                 else:
@@ -56,6 +55,10 @@ class Database:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def answer(self, lines):
+        """The status for a request."""
+        return next((status for status in map(self.refuse, lines) if status), 204)
 
     def close(self):
         self._server.shutdown()
@@ -156,6 +159,54 @@ def test_a_refusal_of_all_is_told_and_everything_waits(lab, database, status, to
     counts = database.wait(waiting + 5)
     assert counts[0] == min(counts_in(database.refused)) and counts == without_gap(counts)
     wait_for(lambda: "`push`" not in problems(lab), NEVER, "all is well")
+
+
+def test_what_a_database_refuses_that_took_values_before_waits_even_if_it_is_little(lab, database):
+    is_refusing = threading.Event()
+
+    def refuse_all(lines):
+        # From a request with both series on: a line of one alone is left out.
+        if {"count", "other"} <= {re.search("member=([a-z]+)", line)[1] for line in lines}:
+            is_refusing.set()
+        return 400 if is_refusing.is_set() else 204
+
+    # So seldom that few lines wait at the first refusals.
+    text = CONFIGURATION.replace("poll: 100ms", "poll: 1s").replace(', match: ["*.count"]', "")
+    lab.config(text, port=database.port, token=TOKEN)
+    lab.up()
+    wait_for(lambda: database.lines, NEVER, "a value is taken")
+    take_all, database.answer = database.answer, refuse_all
+    wait_for(lambda: "it refuses every value: 400" in problems(lab), NEVER, "status tells of it")
+    database.answer = take_all
+
+    def taken(member):
+        return [line for line in list(database.lines) if f"member={member}," in line]
+
+    refused = max(counts_in(line for line in list(database.refused) if "member=count," in line))
+    wait_for(lambda: max(counts_in(taken("count")), default=0) > refused, NEVER, "what waited, and more")
+    counts = counts_in(taken("count"))
+    assert counts == without_gap(counts)
+    others = {line for line in list(database.refused) if "member=other," in line}
+    assert others and others <= set(taken("other"))
+
+
+def test_a_refusal_before_the_first_value_is_taken_ends_no_line(lab, database):
+    """A request of one line is refused, and then the database has no time."""
+    many, alone = [], []
+
+    def answer(lines):
+        # Several lines wait first, so that others are left after the refused one.
+        if alone or (not many and len(lines) < 4):
+            return 503
+        (many if len(lines) > 1 else alone).extend(lines)
+        return 400
+
+    take_all, database.answer = database.answer, answer
+    start(lab, database.port)
+    wait_for(lambda: alone and "its answer is 503" in problems(lab), NEVER, "a line refused alone")
+    database.answer = take_all
+    counts = database.wait(counts_in(many)[-1] + 5)
+    assert counts[0] == counts_in(alone)[0] and counts == without_gap(counts)
 
 
 def test_values_from_before_the_database_was_there_arrive(lab):

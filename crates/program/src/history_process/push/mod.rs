@@ -33,7 +33,7 @@ const MAX_LINES: usize = 5000;
 /// How long a refused line is shown.
 const REFUSAL_SHOWN: Duration = Duration::from_secs(3600);
 /// Lines of one series that a target may refuse one by one before the rest of the series waits for
-/// the next time; and of all series together before it is taken to refuse all.
+/// the next time; and of all series together before the target is taken to refuse all.
 const MAX_REFUSED: usize = 20;
 
 /// The troubles of all targets, in sentences; clones share them.
@@ -67,6 +67,15 @@ struct LeftOut {
     refusal: String,
 }
 
+/// The target's answers to the lines of one round.
+#[derive(Debug, Default)]
+struct RoundAnswers {
+    has_taken: bool,
+    /// Refused lines of each series that has any.
+    refused: HashMap<SeriesKey, usize>,
+    left_out: Vec<LeftOut>,
+}
+
 /// Lines for one request, with the cursors after each.
 #[derive(Debug, Default)]
 struct LineRequest {
@@ -92,6 +101,16 @@ impl PushTroubles {
             _ => {}
         }
         troubles[target] = trouble;
+    }
+}
+
+impl RoundAnswers {
+    /// Whether the refusals are about the address or the database, not about the values, which then
+    /// wait: nothing was taken, and lines of two series were refused. One series alone, of a target
+    /// that has taken a line before, may be at fault itself, and would wait for ever.
+    fn are_about_the_target(&self, has_ever_taken: bool) -> bool {
+        let least = if has_ever_taken { 2 } else { 1 };
+        !self.has_taken && self.refused.len() >= least
     }
 }
 
@@ -167,16 +186,17 @@ impl PushTarget {
         let found = tokio::task::block_in_place(|| self.find_cursors());
         found.map_err(unreadable)?;
         let before = self.cursors.clone();
-        let mut left_out = Vec::new();
-        let sent = self.send_from_cursors(&mut left_out).await;
-        if let Ok(Some(refusal)) = sent {
-            // It is about the address or the database, not about the values: they wait.
-            let has_taken = self.cursors.has_taken;
+        let mut answers = RoundAnswers::default();
+        let sent = self.send_from_cursors(&mut answers).await;
+        if answers.are_about_the_target(before.has_taken) {
             self.cursors = before;
-            if has_taken {
-                self.save().await;
-            }
-            return Err(format!("it refuses every value: {refusal}"));
+            let last = answers.left_out.last().map(|last| last.refusal.as_str());
+            let refuses = || format!("it refuses every value: {}", last.unwrap_or_default());
+            return Err(sent.err().unwrap_or_else(refuses));
+        }
+        let RoundAnswers { left_out, .. } = answers;
+        if !left_out.is_empty() {
+            self.save().await;
         }
         self.refused += left_out.len() as u64;
         for LeftOut { key, line, refusal } in left_out {
@@ -188,37 +208,34 @@ impl PushTarget {
             let refusal = format!("{refusal} ({}.{})", key.service, key.member);
             self.last_refusal = Some((Instant::now(), refusal));
         }
-        sent.map(drop)
+        sent
     }
 
-    /// Sends what the series have after their cursors. A refused line is `left_out`; the refusal
-    /// where the target has taken none of all.
-    async fn send_from_cursors(
-        &mut self,
-        left_out: &mut Vec<LeftOut>,
-    ) -> Result<Option<String>, String> {
-        let (mut size, mut has_taken_now) = (MAX_LINES, false);
-        let mut refused: HashMap<SeriesKey, usize> = HashMap::new();
+    /// Sends what the series have after their cursors, as far as the target takes it. Cursors go
+    /// past refused lines too.
+    async fn send_from_cursors(&mut self, answers: &mut RoundAnswers) -> Result<(), String> {
+        let mut size = MAX_LINES;
         loop {
-            let request = self.gather(size, &refused).await?;
+            let request = self.gather(size, &answers.refused).await?;
             for (key, cursor) in &request.skipped {
                 self.cursors.set(key, *cursor);
             }
             let Some((line, key, _)) = request.lines.first() else {
-                if !request.skipped.is_empty() {
+                let is_undecided = !answers.has_taken && !answers.refused.is_empty();
+                if !request.skipped.is_empty() && !is_undecided {
                     self.save().await;
                 }
-                let last = left_out.last().filter(|_| !self.cursors.has_taken);
-                return Ok(last.map(|last| last.refusal.clone()));
+                return Ok(());
             };
             match self.post(&request).await {
                 Ok(()) => {
-                    has_taken_now = true;
+                    answers.has_taken = true;
                     self.cursors.has_taken = true;
                     for (_, key, _) in &request.lines {
                         self.told.remove(key);
                     }
-                    self.pass(&request).await;
+                    self.pass(&request);
+                    self.save().await;
                     size = (2 * size).min(MAX_LINES);
                 }
                 // The database does not understand a line: all others are sent without it.
@@ -228,14 +245,15 @@ impl PushTarget {
                         continue;
                     }
                     let refusal = format!("{status}{text}");
+                    let RoundAnswers { has_taken, refused, left_out } = answers;
                     let count = refused.entry(key.clone()).or_default();
                     // The series with the fewest refusals come first: a line of each was tried.
-                    if !has_taken_now && *count > 0 && left_out.len() >= MAX_REFUSED {
-                        return Ok(Some(refusal));
+                    if !*has_taken && *count > 0 && left_out.len() >= MAX_REFUSED {
+                        return Ok(());
                     }
                     *count += 1;
                     left_out.push(LeftOut { key: key.clone(), line: line.clone(), refusal });
-                    self.pass(&request).await;
+                    self.pass(&request);
                 }
                 Err(error) => return Err(error.to_string()),
             }
@@ -255,13 +273,9 @@ impl PushTarget {
     }
 
     /// Moves the cursors to after a request.
-    async fn pass(&mut self, request: &LineRequest) {
+    fn pass(&mut self, request: &LineRequest) {
         for (_, key, cursor) in &request.lines {
             self.cursors.set(key, *cursor);
-        }
-        // A target that has taken nothing yet may get the same lines again.
-        if self.cursors.has_taken {
-            self.save().await;
         }
     }
 
