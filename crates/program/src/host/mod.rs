@@ -20,6 +20,7 @@ mod lock_state;
 mod locks;
 mod member_facts;
 mod messages;
+mod nameserver_turns;
 mod native;
 mod own_clients;
 mod packages;

@@ -21,9 +21,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::host::address::address_for_nameserver;
+use crate::host::nameserver_turns::{NameserverTurns, Turn};
 use crate::host::registered_name::{Name, RegisteredName};
 use crate::host::registration::{
     RegistrationOutcome, RegistrationReport, RegistrationState, UnleasedNames,
@@ -52,9 +53,6 @@ const EAGER_RETRY: Duration = Duration::from_millis(50);
 const EAGER_TIME: Duration = Duration::from_secs(3);
 /// and between two tries after that.
 const REGISTRATION_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// Renewals that a nameserver without its registry refuses before the next one is asked again, once
-/// all have said so. A new connection a second would use up the ports of a host with many daemons.
-const TRIES_AT_EACH: usize = 5;
 /// Time to find out which holders of our names are dead, per pass: the daemon's other names wait.
 const SEIZING: Duration = Duration::from_secs(1);
 /// Time to remove the names at the end: the daemon's stop waits for it.
@@ -130,7 +128,7 @@ pub(crate) fn start(
         let registrar = Registrar {
             nameserver: target.nameserver(0),
             current: 0,
-            refusals: 0,
+            turns: NameserverTurns::default(),
             target,
             has_tls: false,
             names: names.into_iter().map(RegisteredName::new).collect(),
@@ -152,8 +150,7 @@ struct Registrar {
     nameserver: NameServer,
     /// The number of the nameserver among the target's.
     current: usize,
-    /// Renewals in a row that nameservers have refused because they do not reach their registry.
-    refusals: usize,
+    turns: NameserverTurns,
     /// Whether the client has its TLS settings.
     has_tls: bool,
     names: Vec<RegisteredName>,
@@ -203,26 +200,28 @@ impl Registrar {
             // Its certificate, or ours, may be another one now.
             self.has_tls = false;
         }
-        let is_refusal = matches!(&renewed, Err(error @ Error::Remote(_)) if is_away(error));
-        self.refusals = if is_refusal { self.refusals + 1 } else { 0 };
+        let turn = self.turns.after(renewed.as_ref().err(), self.target.replicas.len() + 1);
         renewed.map_err(|error| {
             let text = error.to_string();
-            let all = self.target.replicas.len() + 1;
-            if all > 1 && is_away(&error) && is_next_due(self.refusals, all) {
-                self.go_over(&text);
+            if let Some(turn) = turn {
+                self.go_over(turn, &text);
             }
             text
         })
     }
 
     /// Goes over to the next nameserver of the directory.
-    fn go_over(&mut self, reason: &str) {
+    fn go_over(&mut self, turn: Turn, reason: &str) {
         let from = self.nameserver.location().clone();
         self.current = (self.current + 1) % (self.target.replicas.len() + 1);
         self.nameserver = self.target.nameserver(self.current);
         self.has_tls = false;
         let to = self.nameserver.location();
-        info!(nameserver = self.target.name, %from, %to, reason, "going over to another nameserver");
+        let nameserver = &self.target.name;
+        match turn.is_news {
+            true => info!(nameserver, %from, %to, reason, "going over to another nameserver"),
+            false => debug!(nameserver, %from, %to, reason, "trying on with another nameserver"),
+        }
     }
 
     /// Renews every name; what to report if all went well.
@@ -399,7 +398,7 @@ impl Registrar {
             }
             match (&state, known) {
                 (RegistrationState::Failed(error), RegistrationState::Failed(_)) => {
-                    tracing::debug!(nameserver = name, error, "still not registered");
+                    debug!(nameserver = name, error, "still not registered");
                 }
                 (RegistrationState::Failed(error), _) => {
                     warn!(nameserver = name, %location, error, "cannot register; trying on");
@@ -416,20 +415,6 @@ impl Registrar {
             true
         });
     }
-}
-
-/// Whether an error says nothing of the names: the nameserver is away, or does not reach what it
-/// keeps them in.
-fn is_away(error: &Error) -> bool {
-    match error {
-        Error::Remote(exception) => exception.short_class() == "CommunicationError",
-        _ => true,
-    }
-}
-
-/// Whether the next of `all` nameservers is to be asked, after so many refusals in a row.
-fn is_next_due(refusals: usize, all: usize) -> bool {
-    refusals <= all || refusals.is_multiple_of(TRIES_AT_EACH)
 }
 
 /// Removes a name if it still points to this process.
@@ -472,17 +457,4 @@ async fn renew_or_seize(
         conflicts.extend(nameserver.renew_leases(&seized, LEASE, everywhere).await?);
     }
     Ok(conflicts)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_is_kept_where_no_nameserver_reaches_the_registry() {
-        // One that cannot be connected is no refusal: the next one is asked at once.
-        let asked = |all| Vec::from_iter((0..12).filter(|refusals| is_next_due(*refusals, all)));
-        assert_eq!(asked(2), [0, 1, 2, 5, 10]);
-        assert_eq!(asked(3), [0, 1, 2, 3, 5, 10]);
-    }
 }
