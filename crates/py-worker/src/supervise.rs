@@ -198,8 +198,9 @@ impl WorkerSupervisor {
         self.parts.set_all(phase);
     }
 
-    /// The worker imports its services one after the other: after a pause, those that it has not
-    /// come to yet are down no longer.
+    /// A worker is there that imports its services one after the other: after a pause, those that
+    /// it has not come to yet are down no longer. Where each import ends the process, they are down
+    /// again within moments; a notification is sent for the first of such faults only.
     fn await_imports(&self) {
         let is_down = |service: &&Service| matches!(service.phase(), ServicePhase::Down(_));
         for service in self.services.iter().filter(is_down) {
@@ -221,6 +222,7 @@ impl WorkerSupervisor {
             "the Python worker is up"
         );
         self.broken_early.clear();
+        self.await_imports();
         let mut attempts = Attempts::default();
         let mut registered = Registered::new(Arc::clone(&self.registry));
         let mut watchdog = Watchdog::new(self.worker.spec().watchdog, since);
@@ -380,7 +382,6 @@ impl WorkerSupervisor {
                 info!(service = name, "ready");
                 warn_of(&name, &remarks);
                 attempts.succeeded(&name);
-                self.await_imports();
                 let broken = self.broken_early.remove(&name);
                 if let Some(service) = self.service(&name) {
                     service.loaded(Arc::clone(run), members, remarks, broken);
@@ -401,7 +402,6 @@ impl WorkerSupervisor {
             }
             Message::Failed { service: name, trouble } => {
                 attempts.failed(&name, Instant::now());
-                self.await_imports();
                 self.parts.owner_failed(&name, &trouble);
                 let Some(service) = self.service(&name) else { return };
                 let known =

@@ -58,8 +58,15 @@ pub(crate) async fn check_drivers(
         .collect();
     let registry: Arc<dyn Registry> = Arc::new(NoDaemon);
     let workers = WorkerSet::start(&spawner, specs, &registry);
+    // A driver that ends its process is starting again now and then, while others still load.
+    let all_settled = async {
+        let starts = |service: &String| workers.status(service) == ServiceStatus::Starting;
+        while services.iter().any(starts) {
+            workers.loaded().await;
+        }
+    };
     // The ones that are not loaded then are reported as such.
-    let _ = tokio::time::timeout(LOADING, workers.loaded()).await;
+    let _ = tokio::time::timeout(LOADING, all_settled).await;
     let checked = services.into_iter().map(|service| {
         let error = match workers.status(&service) {
             ServiceStatus::Ready | ServiceStatus::Hangs { .. } => None,

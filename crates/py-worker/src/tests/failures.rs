@@ -112,6 +112,38 @@ async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
     bench.workers.stop().await;
 }
 
+/// It is the first that its worker imports, so that none before it says that the worker is there.
+#[tokio::test]
+async fn the_first_service_to_be_imported_after_a_pause_is_down_no_longer() {
+    let directory = tempfile::tempdir().unwrap();
+    let gate = directory.path().join("gate");
+    let text = format!(
+        "import ferrolab, os, time\n\
+         while not os.path.exists({gate:?}): time.sleep(0.01)\n\
+         @ferrolab.expose\nclass X:\n def x(self): return 'there'\n"
+    );
+    create(&directory.path().join("waits.py"), &text);
+    create(&gate, "");
+    let mut spec = worker(vec![ServiceSpec::new("a.waits", "waits", "X"), probe("b.probe")]);
+    spec.python.path.push(directory.path().to_owned());
+    let bench = Bench::start(vec![spec]).await;
+    let client = bench.client();
+    client.call("b.probe", "kill_me", vec![11.into()]).await.unwrap_err();
+    client.call_when_up("b.probe", "bump").await;
+    std::fs::remove_file(&gate).unwrap();
+    // The second death in a row has a pause.
+    client.call("b.probe", "kill_me", vec![11.into()]).await.unwrap_err();
+    let starts = async {
+        while bench.workers.status("a.waits") != ServiceStatus::Starting {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, starts).await.expect("it is imported");
+    create(&gate, "");
+    assert_eq!(client.call_when_up("a.waits", "x").await, "there".into());
+    bench.workers.stop().await;
+}
+
 #[tokio::test]
 async fn failures_are_told_and_retried() {
     let directory = tempfile::tempdir().unwrap();
