@@ -133,7 +133,10 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     // Its unit would start this program again, beside the one before.
     if is_service && let Err(report) = service::stop_of_user() {
         say(&format!(
-            "systemd cannot be told to stop the lab's unit ({report}); going back without it."
+            "systemd cannot be told to stop the lab's unit ({report}); going back without it. \
+             Systemd may start the unit again meanwhile, with this program: if the lab does not \
+             run with the one before then, `systemctl --user stop ferrolab` and `{} up`.",
+            kept.display()
         ));
     }
     let back =
