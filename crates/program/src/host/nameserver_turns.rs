@@ -7,7 +7,7 @@ use remote::Error;
 /// all have said so. A new connection a second would use up the ports of a host with many daemons.
 const TRIES_AT_EACH: usize = 5;
 
-/// What a registrar has met since one of the nameservers has answered for the registry.
+/// Failures of renewals since a nameserver has answered for the registry.
 #[derive(Debug, Default)]
 pub(super) struct NameserverTurns {
     /// Renewals that nameservers have refused because they do not reach their registry.

@@ -133,12 +133,7 @@ async fn the_first_service_to_be_imported_after_a_pause_is_down_no_longer() {
     std::fs::remove_file(&gate).unwrap();
     // The second death in a row has a pause.
     client.call("b.probe", "kill_me", vec![11.into()]).await.unwrap_err();
-    let starts = async {
-        while bench.workers.status("a.waits") != ServiceStatus::Starting {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(SOON, starts).await.expect("it is imported");
+    bench.wait_until(|| bench.workers.status("a.waits") == ServiceStatus::Starting).await;
     create(&gate, "");
     assert_eq!(client.call_when_up("a.waits", "x").await, "there".into());
     bench.workers.stop().await;
