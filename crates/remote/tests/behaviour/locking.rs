@@ -13,7 +13,7 @@ use remote::{
 use tokio::sync::watch;
 
 use crate::abandoned::{call_of, hello_to};
-use crate::common::{Serving, within};
+use crate::common::{LONGEST, Serving, within};
 
 /// An instrument that writes down what happens to it; `work` runs while its gate is shut.
 struct Instrument {
@@ -455,4 +455,29 @@ async fn what_has_no_end_of_its_own_reaches_its_safe_state_with_the_daemon_that_
     assert_eq!((hosted.seen(), free.seen()), (vec!["drive".to_owned()], Vec::new()));
     // They are the next process's all the same.
     assert_eq!(daemon.kept_locks().len(), 2);
+}
+
+#[tokio::test]
+async fn a_daemon_that_a_lock_outlives_lets_oneway_calls_end_before_the_safe_state() {
+    let daemon =
+        Daemon::new(DaemonConfig { safe_state_timeout: LONGEST, ..DaemonConfig::default() });
+    let (seen, open) = (watch::Sender::new(Vec::new()), watch::Sender::new(false));
+    let instrument = Arc::new(Instrument { seen, open });
+    let settings = LockSettings { on_disconnect: vec!["off".into()], ..LockSettings::default() };
+    let served = Arc::new(Served(Arc::clone(&instrument)));
+    daemon.register_lockable("instrument", served, settings).unwrap();
+    let serving = Serving::of(daemon.clone()).await;
+    let mut owner = serving.proxy("instrument");
+    let token = vec![("token".to_owned(), "t".into()), ("ttl".to_owned(), 3600.into())];
+    within(owner.call("lock", vec!["ada".into()], token)).await.unwrap();
+    owner.call_oneway("work", Vec::new(), Vec::new()).await.unwrap();
+    instrument.wait_for("work begins").await;
+    let ending = tokio::spawn(serving.end());
+    // Time enough for one that does not wait.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(instrument.seen(), ["work begins"]);
+    instrument.open.send_replace(true);
+    within(ending).await.unwrap();
+    assert_eq!(instrument.seen(), ["work begins", "work ends", "off"]);
+    assert_eq!(daemon.kept_locks().len(), 1);
 }

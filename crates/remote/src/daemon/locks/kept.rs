@@ -81,6 +81,27 @@ impl LockTable {
         };
         kept.filter_map(owner).collect()
     }
+
+    /// The process ends, and brings the object to a safe state though the lock outlives it: the
+    /// lock stays as it is, and its running calls are aborted. False if it does not outlive the
+    /// process.
+    pub(super) fn freeze(self: &Arc<Self>, id: &str) -> bool {
+        let mut is_frozen = false;
+        self.event(id, |_, entry, _, effects| is_frozen = entry.lock.freeze(effects));
+        is_frozen
+    }
+
+    /// Waits until no call of an object runs whose lock is frozen.
+    pub(super) async fn calls_ended(&self, id: &str) {
+        let mut changes = self.changes();
+        loop {
+            changes.borrow_and_update();
+            let has_calls = self.state().entry(id).is_some_and(|entry| entry.lock.has_calls());
+            if !has_calls || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
 }
 
 /// A session in the place of an owner from an earlier process, for the methods of the safe state.

@@ -22,6 +22,7 @@ use crate::daemon::locks::step::{StepEnd, StepTask, run_step, step_result};
 use crate::daemon::locks::table::{LockTable, Reactions};
 use crate::daemon::streams::{self, EndedStream, Origin};
 use crate::lock::policy::{LateWork, is_restored_session};
+use crate::lock::types::LockSettings;
 use crate::object::{LockOrigin, Object, SafeState};
 use crate::session::Session;
 
@@ -201,23 +202,35 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
 pub(crate) fn end_kept(locks: &Arc<LockTable>) {
     let Ok(runtime) = Handle::try_current() else { return };
     for (id, session) in locks.kept_owners() {
+        let (Some(settings), Some(object)) = (locks.settings(&id), locks.registry.get(&id)) else {
+            continue;
+        };
+        if settings.on_disconnect.is_empty() || object.ends_in_safe_state() || !locks.freeze(&id) {
+            continue;
+        }
         let kept = Arc::clone(locks);
-        locks
-            .safe_states
-            .spawn_on(async move { end_kept_object(&kept, &id, &session).await }, &runtime);
+        let ending = async move { end_kept_object(&kept, &id, &session, &settings, &object).await };
+        locks.safe_states.spawn_on(ending, &runtime);
     }
 }
 
-async fn end_kept_object(locks: &LockTable, id: &str, session: &Arc<Session>) {
-    let (Some(settings), Some(object)) = (locks.settings(id), locks.registry.get(id)) else {
-        return;
-    };
-    if object.ends_in_safe_state() {
+async fn end_kept_object(
+    locks: &LockTable,
+    id: &str,
+    session: &Arc<Session>,
+    settings: &LockSettings,
+    object: &Arc<dyn Object>,
+) {
+    let (daemon, timeout) = (&locks.daemon, locks.safe_state_timeout);
+    // A oneway call outlasts its connection.
+    if tokio::time::timeout(timeout, locks.calls_ended(id)).await.is_err() {
+        warn!(%daemon, service = id,
+            "a call still runs, and nothing was called that brings it to rest; the instrument may \
+             not be in a safe state");
         return;
     }
-    let daemon = &locks.daemon;
     for method in &settings.on_disconnect {
-        let (object, session) = (Arc::clone(&object), Arc::clone(session));
+        let (object, session) = (Arc::clone(object), Arc::clone(session));
         let origin = LockOrigin::ThisProcess;
         let reason = SafeState::LockLost { method: method.clone(), origin };
         let call = async move {
@@ -227,11 +240,11 @@ async fn end_kept_object(locks: &LockTable, id: &str, session: &Arc<Session>) {
             }
         };
         let permit = locks.calls.take().await;
-        let ended = run_step(call, locks.safe_state_timeout).await;
+        let ended = run_step(call, timeout).await;
         drop(permit);
         let trouble = match ended {
-            StepEnd::Done { .. } => {
-                info!(%daemon, service = id, what = method, "brought to rest");
+            StepEnd::Done { was_called } => {
+                log_rest(daemon, id, method, was_called);
                 continue;
             }
             StepEnd::Failed(trouble) => trouble,
@@ -239,6 +252,14 @@ async fn end_kept_object(locks: &LockTable, id: &str, session: &Arc<Session>) {
         };
         warn!(%daemon, service = id, what = method, trouble,
             "what brings it to rest has failed; the instrument may not be in a safe state");
+    }
+}
+
+fn log_rest(daemon: &str, service: &str, what: &str, was_called: bool) {
+    match was_called {
+        true => info!(%daemon, service, what, "brought to rest"),
+        false => info!(%daemon, service, what,
+            "not called: there is no instance that could be brought to rest"),
     }
 }
 
@@ -275,12 +296,7 @@ impl Steps {
         drop(permit);
         match ended {
             StepEnd::Done { was_called } => {
-                let daemon = &locks.daemon;
-                match was_called {
-                    true => info!(%daemon, service = self.id, what = name, "brought to rest"),
-                    false => info!(%daemon, service = self.id, what = name,
-                        "not called: there is no instance that could be brought to rest"),
-                }
+                log_rest(&locks.daemon, &self.id, name, was_called);
                 None
             }
             StepEnd::Failed(trouble) => {

@@ -410,6 +410,8 @@ impl LockTable {
             let waiting = entry.lock.waiting().len();
             event(ticket, entry, Instant::now(), &mut effects);
             changed |= !effects.is_empty() || entry.lock.waiting().len() != waiting;
+            // The end of the daemon waits for the calls.
+            changed |= entry.lock.is_frozen();
             let mut effects = VecDeque::from(effects);
             while let Some(effect) = effects.pop_front() {
                 match effect {

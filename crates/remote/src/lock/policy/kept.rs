@@ -49,6 +49,17 @@ impl Lock {
         Some(KeptHold { owner: &hold.owner, epoch: hold.epoch, token, ttl, until })
     }
 
+    /// The process ends, and brings the object to a safe state though the lock outlives it: from now
+    /// on it neither expires nor is granted, and its running calls are aborted. False if it does
+    /// not outlive the process.
+    pub(crate) fn freeze(&mut self, effects: &mut Vec<Effect>) -> bool {
+        self.is_frozen |= self.kept().is_some();
+        if self.is_frozen && self.has_calls() {
+            effects.push(Effect::Abort);
+        }
+        self.is_frozen
+    }
+
     /// Restores a lock of an earlier process for `left`; its owner has a [`restored_session`].
     /// False if its epoch was not given by an earlier process.
     pub(crate) fn restore(

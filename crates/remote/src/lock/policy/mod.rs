@@ -92,6 +92,8 @@ pub(crate) struct Lock {
     /// Until then any token may be that of a broken lock which is not among them any more.
     forgotten_until: Option<Instant>,
     next_epoch: u64,
+    /// Whether it stays as it is for the next process.
+    is_frozen: bool,
     /// Whether the object has a safe state, for an owner that did not give the lock up itself.
     has_safe_state: bool,
 }
@@ -210,6 +212,7 @@ impl Lock {
             revoked: VecDeque::new(),
             forgotten_until: None,
             next_epoch: first_epoch,
+            is_frozen: false,
             has_safe_state,
         }
     }

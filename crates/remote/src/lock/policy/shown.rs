@@ -92,6 +92,16 @@ impl Lock {
         is_last || self.lost.contains_key(&session)
     }
 
+    /// Whether a call runs that is no read.
+    pub(crate) fn has_calls(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Whether it stays as it is for the next process.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
     /// The tickets that wait, in order.
     pub(crate) fn waiting(&self) -> impl ExactSizeIterator<Item = (Ticket, &Party)> {
         self.queue.iter().map(|waiting| (waiting.ticket, &waiting.request.party))
@@ -99,6 +109,9 @@ impl Lock {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        if self.is_frozen {
+            return None;
+        }
         let away = match &self.phase {
             LockPhase::Away { until, .. } if !self.is_resuming() => Some(*until),
             _ => None,

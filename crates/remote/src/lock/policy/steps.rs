@@ -200,6 +200,9 @@ impl Lock {
 
     /// Does the steps that have become possible.
     pub(super) fn advance(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.is_frozen {
+            return;
+        }
         if let LockPhase::Away { until, .. } = &self.phase
             && now >= *until
             && !self.is_resuming()

@@ -1,6 +1,6 @@
 //! Locks that the next process of their daemon restores.
 
-use super::super::policy::{KeptHold, Lock, is_restored_session, restored_session};
+use super::super::policy::{Effect, KeptHold, Lock, is_restored_session, restored_session};
 use super::super::types::Party;
 use super::Story;
 
@@ -105,4 +105,29 @@ fn each_restored_lock_has_a_session_of_its_own() {
         ![0, 1, u64::MAX].into_iter().any(is_restored_session),
         "of aborts, clients, the daemon"
     );
+}
+
+#[test]
+fn a_lock_that_is_frozen_for_the_next_process_does_not_end() {
+    for (before, is_kept) in [
+        ("A asks token=x ttl=60; A calls; A leaves", true),
+        ("A asks; A calls", false),
+        ("A asks token=x ttl=60; A calls; A leaves; 60 s", false),
+    ] {
+        let mut story = Story::new(true);
+        tell(&mut story, before);
+        let mut effects = Vec::new();
+        assert_eq!(story.lock.freeze(&mut effects), is_kept, "{before}");
+        assert_eq!(story.lock.is_frozen(), is_kept, "{before}");
+        assert_eq!(effects, if is_kept { vec![Effect::Abort] } else { vec![] }, "{before}");
+        if is_kept {
+            assert_eq!(story.lock.next_deadline(), None);
+            assert!(story.lock.has_calls());
+            assert_eq!(tell(&mut story, "60 s; A ends; 61 s"), "");
+            assert!(!story.lock.has_calls() && story.lock.kept().is_some());
+            // That it is brought to a safe state is the business of whoever has frozen it.
+            assert_eq!(tell(&mut story, "B breaks"), "A is robbed #1; true");
+            assert!(story.lock.kept().is_none());
+        }
+    }
 }
