@@ -147,6 +147,8 @@ pub(crate) enum Message {
     Ended { number: i64, raised: Option<(String, String)> },
     /// It answers a ping.
     Pong,
+    /// It ends: all instances are released, their safe states were reached, and no call runs.
+    Released,
     /// It wants to know or to have something.
     Ask { number: i64, what: String, arguments: Vec<Value> },
 }
@@ -216,6 +218,7 @@ impl Message {
                 raised: text(items.next()).zip(text(items.next())),
             },
             "pong" => Message::Pong,
+            "released" => Message::Released,
             "ask" => Message::Ask {
                 number: items.next()?.as_i64()?,
                 what: text(items.next())?,

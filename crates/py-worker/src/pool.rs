@@ -138,10 +138,12 @@ impl WorkerSet {
         }
     }
 
-    /// Whether the worker of this service was stopped and had released all instances by its end.
-    pub fn has_released(&self, service: &str) -> bool {
-        let mut known = self.services.iter().filter(|known| known.name() == service);
-        known.any(|known| known.inner.worker.has_released())
+    /// Whether what this session has driven of a service was released at the stop; `None` if it has
+    /// driven nothing.
+    pub fn has_released(&self, service: &str, session: u64) -> Option<bool> {
+        let known = self.services.iter().find(|known| known.name() == service)?;
+        let run = known.inner.driven.get()?.last_run_of(session)?;
+        Some(known.inner.worker.has_released(run))
     }
 
     /// Stops all workers: running calls may end, instruments are released.

@@ -88,6 +88,7 @@
 //! pong          (number)
 //! ended         (number)                    a oneway call has ended
 //! ended         (number, class, text)       one that has raised
+//! released      ()                          at its end: all instances are, and no call runs
 //! ask           (number, what, arguments)
 //!
 //! what a worker asks

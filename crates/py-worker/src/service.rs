@@ -343,6 +343,10 @@ impl Driven {
         self.lock().by_session.get(&session).is_some_and(|last| *last != run)
     }
 
+    pub(crate) fn last_run_of(&self, session: u64) -> Option<u64> {
+        self.lock().by_session.get(&session).copied()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }

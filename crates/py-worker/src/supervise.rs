@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use supervisor::{Child, Exit, RestartDecision, Spawner};
+use supervisor::{Child, RestartDecision, Spawner};
 use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -39,9 +39,6 @@ use crate::worker_handle::WorkerHandle;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 /// How long the release of instruments may take after the running calls.
 const RELEASE: Duration = Duration::from_millis(1500);
-/// A worker that has not released all instruments ends no earlier than this after its stop:
-/// `STOP_GRACE`, and what the worker takes for releases (`ORPHAN_SECONDS` less `_EXIT_SECONDS`).
-const UNRELEASED_END: Duration = Duration::from_millis(2900);
 /// A worker that has answered a call starts a new row of deaths after this time.
 const USEFUL: Duration = Duration::from_secs(1);
 /// A worker that has closed its control socket is to be gone after this time.
@@ -236,11 +233,9 @@ impl WorkerSupervisor {
                 _ = child.wait() => break,
                 () = self.stop.cancelled() => {
                     self.set_all(&ServicePhase::Stopped);
-                    let begun = Instant::now();
                     self.stop_run(&run, &child).await;
-                    let is_in_time = begun.elapsed() < UNRELEASED_END;
-                    if is_in_time && run.process.exited().is_some_and(Exit::success) {
-                        self.worker.set_released();
+                    if has_said_released(&mut inbox).await {
+                        self.worker.set_released(run.number);
                     }
                     break;
                 }
@@ -435,7 +430,7 @@ impl WorkerSupervisor {
                     registered.answer(&self.worker, run, &what, &arguments, &mut self.parts);
                 run.send(Outgoing::answer(number, answer));
             }
-            Message::Pong | Message::Hello { .. } => {}
+            Message::Pong | Message::Hello { .. } | Message::Released => {}
         }
     }
 
@@ -463,6 +458,17 @@ async fn due(next: Option<Instant>) {
         Some(next) => sleep_until(next).await,
         None => std::future::pending().await,
     }
+}
+
+/// Whether a worker whose process has ended had said that all instances are released.
+async fn has_said_released(inbox: &mut mpsc::Receiver<Message>) -> bool {
+    // A descendant that has its socket would keep the end from coming.
+    while let Ok(Some(message)) = timeout(END_TIMEOUT, inbox.recv()).await {
+        if message == Message::Released {
+            return true;
+        }
+    }
+    false
 }
 
 async fn read_messages(mut frames: FrameReader<OwnedReadHalf>, inbox: mpsc::Sender<Message>) {

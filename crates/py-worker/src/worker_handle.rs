@@ -1,7 +1,6 @@
 //! Handle of a worker, for its services and for the task that keeps it running.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -21,8 +20,8 @@ pub(crate) struct WorkerHandle {
     interpreter: Mutex<Option<String>>,
     /// The services' members have other facts than before.
     other_facts: Notify,
-    /// Whether the process was stopped and had released all instances by its end.
-    has_released: AtomicBool,
+    /// The last run, if it was stopped with its daemon and had released all instances by its end.
+    released_run: OnceLock<u64>,
 }
 
 impl WorkerHandle {
@@ -40,7 +39,7 @@ impl WorkerHandle {
             changes,
             interpreter: Mutex::default(),
             other_facts: Notify::new(),
-            has_released: AtomicBool::new(false),
+            released_run: OnceLock::new(),
         };
         (Arc::new(worker), retries)
     }
@@ -66,13 +65,14 @@ impl WorkerHandle {
         self.other_facts.notified().await;
     }
 
-    /// The process was stopped and has ended, having released all instances.
-    pub(crate) fn set_released(&self) {
-        self.has_released.store(true, Ordering::Release);
+    /// The daemon stops, and this run has ended, having released all instances.
+    pub(crate) fn set_released(&self, run: u64) {
+        self.released_run.get_or_init(|| run);
     }
 
-    pub(crate) fn has_released(&self) -> bool {
-        self.has_released.load(Ordering::Acquire)
+    /// Whether this run has ended with the daemon, having released all instances.
+    pub(crate) fn has_released(&self, run: u64) -> bool {
+        self.released_run.get() == Some(&run)
     }
 
     /// The interpreter: its path, or what the configuration calls it until it has started once.

@@ -289,6 +289,7 @@ class Worker:
             # The kernel needs no thread for it.
             signal.setitimer(signal.ITIMER_REAL, deadline)
         self._signal_driver()
+        services.unrested.clear()
         begun = time.monotonic()
         until = begun + grace
         submit = self.main.submit
@@ -305,6 +306,9 @@ class Worker:
             self._abort_calls()
         releases = shutdown.Releases(self._releases())
         releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
+        # A call that runs on may drive what was brought to rest.
+        if releases.succeeded() and not (services.unrested.is_set() or self._calls_run()):
+            self._out.write(("released",))
         done = threading.Event()
         handlers = shutdown.Once(self._run_exit_handlers, done)
         submit(handlers)

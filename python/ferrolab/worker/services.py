@@ -13,6 +13,9 @@ import weakref
 from . import describe, exposure, pyro, stdio
 from .logging_bridge import log
 
+# Set when a method of a safe state has raised.
+unrested = threading.Event()
+
 
 class Service:
     """A class (or an object) that is served under a name."""
@@ -270,7 +273,7 @@ class Service:
     def bring_to_rest(self, instance):
         """Runs the safe state of an instance."""
         stdio.current.service = self.name
-        _call_all(instance, self._on_disconnect)
+        _run_safe_state(instance, self._on_disconnect)
 
     def release(self, instance, rested=False):
         """Runs the safe state of an instance that is no longer used, and closes it."""
@@ -281,7 +284,7 @@ class Service:
 
 def release_instance(instance, on_disconnect):
     """Calls the methods of an instance's safe state, and closes it."""
-    _call_all(instance, on_disconnect)
+    _run_safe_state(instance, on_disconnect)
     drivers = sys.modules.get("pyrolab.drivers")
     instrument = getattr(drivers, "Instrument", None)
     if instrument is not None and isinstance(instance, instrument):
@@ -293,12 +296,25 @@ def release_instance(instance, on_disconnect):
             log.warning("closing %s failed", type(instance).__name__, exc_info=True)
 
 
+def _run_safe_state(instance, methods):
+    is_reached = False
+    try:
+        is_reached = _call_all(instance, methods)
+    finally:
+        if not is_reached:
+            unrested.set()
+
+
 def _call_all(instance, methods):
+    """Calls methods one after the other; returns whether none has raised."""
+    failed = 0
     for name in methods:
         try:
             getattr(instance, name)()
         except Exception:
+            failed += 1
             log.warning("%s() failed at the end of a session", name, exc_info=True)
+    return not failed
 
 
 def make_arguments(arguments):

@@ -23,6 +23,7 @@ class Releases:
         self._waiting = collections.deque(functions)
         self._undone = len(self._waiting)
         self._steps = 0
+        self._raised = False
         self._changed = threading.Condition()
 
     def carry_out(self, submit, until):
@@ -37,6 +38,10 @@ class Releases:
             pause = min(_PATIENCE, left / (waiting + 1)) if waiting else left
             if not self._gets_on(pause) and waiting:
                 self._stand_in()
+
+    def succeeded(self):
+        """Whether all are done, and none has raised."""
+        return not (self._undone or self._raised)
 
     def _gets_on(self, pause):
         with self._changed:
@@ -60,6 +65,7 @@ class Releases:
             try:
                 function()
             except BaseException:
+                self._raised = True
                 traceback.print_exc()
             finally:
                 self._step(1)

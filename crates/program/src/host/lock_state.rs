@@ -111,6 +111,8 @@ pub(super) struct KeptLockWriter {
     memory: LockMemory,
     /// Locks of services that could not be made, for the next process.
     unmade: Vec<KeptLockRow>,
+    /// The locks of this process at the last write.
+    kept: Vec<KeptLock>,
     has_failed: bool,
 }
 
@@ -150,7 +152,7 @@ fn has_lock(daemon: &Daemon, service: &str) -> bool {
 impl KeptLockWriter {
     /// The writer of `file`, which has `memory` now.
     pub(super) fn new(file: PathBuf, memory: LockMemory) -> Self {
-        KeptLockWriter { file, memory, unmade: Vec::new(), has_failed: false }
+        KeptLockWriter { file, memory, unmade: Vec::new(), kept: Vec::new(), has_failed: false }
     }
 
     /// The same, with locks of services that could not be made.
@@ -200,13 +202,19 @@ impl KeptLockWriter {
         self
     }
 
-    /// Marks the locks of services whose instances are released by now, and writes the file.
-    pub(super) async fn mark_rested(mut self, has_released: impl Fn(&str) -> bool) {
+    /// Marks the locks whose owners have left nothing unreleased, and writes the file.
+    /// `has_released` tells of a service and a session whether what that has driven is released by
+    /// now; `None` if it has driven nothing. A lock whose owner has not come back stays as it was.
+    pub(super) async fn mark_rested(mut self, has_released: impl Fn(&str, u64) -> Option<bool>) {
         let mut is_changed = false;
-        for row in &mut self.memory.kept {
-            let is_rested = row.rested || has_released(&row.service);
-            is_changed |= is_rested != row.rested;
-            row.rested = is_rested;
+        for lock in &self.kept {
+            let Some(session) = lock.session else { continue };
+            let is_rested = has_released(&lock.id, session).unwrap_or(lock.is_rested);
+            let rows = self.memory.kept.iter_mut();
+            for row in rows.filter(|row| row.service == lock.id && row.epoch == lock.epoch) {
+                is_changed |= is_rested != row.rested;
+                row.rested = is_rested;
+            }
         }
         if is_changed {
             self.save().await;
@@ -218,6 +226,7 @@ impl KeptLockWriter {
         let now = Instant::now();
         let rows = kept.iter().map(|lock| KeptLockRow::of(lock, now));
         self.memory.kept = rows.chain(self.unmade.iter().cloned()).collect();
+        self.kept = kept.to_vec();
         self.save().await
     }
 
@@ -261,7 +270,8 @@ impl KeptLockRow {
             epoch: lock.epoch,
             ttl: lock.ttl.as_secs_f64(),
             left: lock.left(now).as_secs_f64(),
-            rested: lock.is_rested,
+            // While its owner is here, the process may end without releasing anything.
+            rested: lock.is_rested && lock.session.is_none(),
         }
     }
 
@@ -283,6 +293,7 @@ impl KeptLockRow {
             epoch: self.epoch,
             ttl: seconds(self.ttl)?,
             until: None,
+            session: None,
             is_rested: self.rested,
         })
     }
@@ -387,6 +398,7 @@ mod tests {
                 epoch: 7,
                 ttl: 60 * second,
                 until: Some(now + 20 * second),
+                session: None,
                 is_rested: true,
             };
             let text = serde_json::to_string(&KeptLockRow::of(&lock, now)).unwrap();
@@ -395,6 +407,54 @@ mod tests {
             assert_eq!(seconds(row.left), Some(20 * second));
             assert_eq!(row.read(), Some(KeptLock { until: None, ..lock }));
         }
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_rested_only_where_all_that_its_owner_drove_is_released() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("locks.json");
+        let lock = |id: &str, session, is_rested| KeptLock {
+            id: id.to_owned(),
+            user: "ada".to_owned(),
+            identity: None,
+            address: "[::1]:4711".to_owned(),
+            credential: None,
+            since: SystemTime::UNIX_EPOCH,
+            token: TokenHash::of(b"swordfish"),
+            epoch: 7,
+            ttl: Duration::from_secs(60),
+            until: None,
+            session,
+            is_rested,
+        };
+        let kept = [
+            lock("released", Some(1), true),
+            lock("lost", Some(1), true),
+            lock("idle", Some(1), true),
+            lock("idle after a crash", Some(1), false),
+            lock("released after a crash", Some(1), false),
+            lock("away since a stop", None, true),
+            lock("away since a crash", None, false),
+        ];
+        let unmade = KeptLockRow::of(&lock("unmade", None, false), Instant::now());
+        let mut writer = KeptLockWriter::new(file.clone(), LockMemory::default());
+        writer = writer.with_unmade(vec![unmade]);
+        assert!(writer.write(&kept).await);
+        let rested = || {
+            let memory: LockMemory = state_file::read(&file).unwrap().unwrap();
+            let rested = memory.kept.into_iter().filter(|row| row.rested);
+            rested.map(|row| row.service).collect::<Vec<_>>()
+        };
+        assert_eq!(rested(), ["away since a stop"]);
+        // What is said of the process tells nothing of those whose owners are not in it.
+        let has_released = |service: &str, session| {
+            assert_eq!(session, 1, "{service}");
+            let has_driven = !service.starts_with("idle");
+            has_driven.then(|| service.starts_with("released"))
+        };
+        writer.mark_rested(has_released).await;
+        let expected = ["released", "idle", "released after a crash", "away since a stop"];
+        assert_eq!(rested(), expected);
     }
 
     #[test]

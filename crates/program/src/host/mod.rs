@@ -288,7 +288,8 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     };
     workers.stop().await;
     if let Some(written) = written {
-        written.mark_rested(|service| workers.has_released(service)).await;
+        let has_released = |service: &str, session| workers.has_released(service, session);
+        written.mark_rested(has_released).await;
     }
     drop(lock_log);
     drop(reporter);

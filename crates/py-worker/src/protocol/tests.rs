@@ -248,7 +248,8 @@ fn messages_of_the_worker_agree() {
         let name = between(text, "(", ",");
         let names =
             if name == "kind" { vec!["failed", "broken"] } else { vec![name.trim_matches('"')] };
-        written.extend(names.into_iter().map(|name| (name.to_owned(), count(text) - 1)));
+        let count = count(&text.replace(",)", ")")) - 1;
+        written.extend(names.into_iter().map(|name| (name.to_owned(), count)));
     }
     let described = rows.iter().map(|(name, _, fields)| (name.clone(), fields.len())).collect();
     assert_eq!(written, described);

@@ -48,3 +48,29 @@ async fn an_order_ends_a_delay_and_a_start_that_hangs() {
         bench.workers.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_stop_tells_of_each_session_whether_what_it_drove_is_released() {
+    let resting = |name: &str, method: &str| {
+        let service = ServiceSpec {
+            instance_mode: Some(InstanceMode::Session),
+            on_disconnect: vec![method.to_owned()],
+            ..ServiceSpec::new(name, "standard", "Resting")
+        };
+        WorkerSpec { name: name.to_owned(), ..worker(vec![service]) }
+    };
+    let (good, raises) = (resting("good", "rest"), resting("raises", "fail"));
+    let bench = Bench::start(vec![good.clone(), raises]).await;
+    let (first, second, idle) = (bench.client(), bench.client(), bench.client());
+    first.call("good", "events", vec![]).await.unwrap();
+    second.call("raises", "events", vec![]).await.unwrap();
+    assert!(bench.workers.restart(good, "was restarted by hand").await);
+    second.call_when_up("good", "events").await;
+    bench.workers.stop().await;
+    let released =
+        |service, client: &Client| bench.workers.has_released(service, client.session.id);
+    assert_eq!(released("good", &first), Some(false), "its instance was in an earlier process");
+    assert_eq!(released("good", &second), Some(true));
+    assert_eq!(released("good", &idle), None);
+    assert_eq!(released("raises", &second), Some(false));
+}

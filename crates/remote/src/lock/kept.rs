@@ -29,8 +29,9 @@ pub struct KeptLock {
     pub ttl: Duration,
     /// Until when it is kept, if its owner is away.
     pub until: Option<Instant>,
-    /// Whether the instances that its owner drove were released with an earlier process, and the
-    /// owner has not come back since.
+    /// The owner's session in this process; `None` if it has not come back since an earlier one.
+    pub session: Option<u64>,
+    /// Whether no earlier process has left an instance that the owner drove unreleased.
     pub is_rested: bool,
 }
 

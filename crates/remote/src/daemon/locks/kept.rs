@@ -30,8 +30,8 @@ impl LockTable {
                 epoch,
                 ttl,
                 until,
-                is_rested: entry.origin == LockOrigin::StoppedProcess
-                    && is_restored_session(owner.session),
+                session: Some(owner.session).filter(|session| !is_restored_session(*session)),
+                is_rested: entry.origin != LockOrigin::LostProcess,
             })
         });
         let mut kept: Vec<KeptLock> = kept.collect();
