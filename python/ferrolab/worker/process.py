@@ -306,7 +306,7 @@ class Worker:
             self._abort_calls()
         releases = shutdown.Releases(self._releases())
         releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
-        # A call that runs on may drive what was brought to rest.
+        # A call that runs on may drive an instrument after its safe state.
         if releases.succeeded() and not (services.unrested.is_set() or self._calls_run()):
             self._out.write(("released",))
         done = threading.Event()

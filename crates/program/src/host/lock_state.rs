@@ -446,7 +446,7 @@ mod tests {
             rested.map(|row| row.service).collect::<Vec<_>>()
         };
         assert_eq!(rested(), ["away since a stop"]);
-        // What is said of the process tells nothing of those whose owners are not in it.
+        // Those whose owners are not in this process are not asked for.
         let has_released = |service: &str, session| {
             assert_eq!(session, 1, "{service}");
             let has_driven = !service.starts_with("idle");

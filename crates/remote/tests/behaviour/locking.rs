@@ -473,8 +473,14 @@ async fn a_daemon_that_a_lock_outlives_lets_oneway_calls_end_before_the_safe_sta
     owner.call_oneway("work", Vec::new(), Vec::new()).await.unwrap();
     instrument.wait_for("work begins").await;
     let ending = tokio::spawn(serving.end());
-    // Time enough for one that does not wait.
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut changes = daemon.lock_changes();
+    while daemon.locks().remove(0).state != LockState::Away {
+        within(changes.changed()).await.unwrap();
+    }
+    // The end of the daemon gets on as far as it can.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(instrument.seen(), ["work begins"]);
     instrument.open.send_replace(true);
     within(ending).await.unwrap();

@@ -49,9 +49,9 @@ impl Lock {
         Some(KeptHold { owner: &hold.owner, epoch: hold.epoch, token, ttl, until })
     }
 
-    /// The process ends, and brings the object to a safe state though the lock outlives it: from now
-    /// on it neither expires nor is granted, and its running calls are aborted. False if it does
-    /// not outlive the process.
+    /// The process ends, and brings the object to a safe state though the lock outlives it. From
+    /// now on it neither expires nor is granted, and its running calls are aborted. False if it
+    /// does not outlive the process.
     pub(crate) fn freeze(&mut self, effects: &mut Vec<Effect>) -> bool {
         self.is_frozen |= self.kept().is_some();
         if self.is_frozen && self.has_calls() {

@@ -125,7 +125,7 @@ fn a_lock_that_is_frozen_for_the_next_process_does_not_end() {
             assert!(story.lock.has_calls());
             assert_eq!(tell(&mut story, "60 s; A ends; 61 s"), "");
             assert!(!story.lock.has_calls() && story.lock.kept().is_some());
-            // That it is brought to a safe state is the business of whoever has frozen it.
+            // The table that has frozen it brings the object to a safe state.
             assert_eq!(tell(&mut story, "B breaks"), "A is robbed #1; true");
             assert!(story.lock.kept().is_none());
         }
