@@ -43,12 +43,21 @@ const MAX_NAMES_LOGGED: usize = 5;
 /// Removes names whose lease has ended, for ever.
 pub async fn run(store: Arc<Store>) {
     let mut next = Instant::now() + MAX_COUNTED_PAUSE;
+    let mut was_stale = false;
     loop {
         sleep_until(next).await;
         let now = Instant::now();
+        if store.is_stale() {
+            // Renewals are refused, and names cannot be removed, until the registry is back.
+            was_stale = true;
+            next = now + SHORTEST_PAUSE;
+            continue;
+        }
         let delay = now.saturating_duration_since(next);
         if delay > LATE {
             info!(seconds = delay.as_secs(), "the nameserver did not run; all leases begin anew");
+        }
+        if std::mem::take(&mut was_stale) || delay > LATE {
             renew_all(&store);
         }
         let (ended, first_deadline) = find_ended(&store, now).await;

@@ -261,6 +261,29 @@ async fn names_stay_while_the_registry_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_do_not_lapse_because_the_registry_was_away() {
+    let registry = FakeRegistry::new();
+    let store = Arc::new(replica(&registry, "one"));
+    until("it is loaded", || is_well(&store)).await;
+    let lapsing = tokio::spawn(crate::leases::run(Arc::clone(&store)));
+    renew(&store, "h1", &["h.a"]).await.unwrap();
+    registry.set_away(true);
+    until("it is told", || !is_well(&store)).await;
+    for _ in 0..60 {
+        sleep(Duration::from_secs(1)).await;
+        let _ = renew(&store, "h1", &["h.a"]).await;
+    }
+    registry.set_away(false);
+    until("all is well", || is_well(&store)).await;
+    // Its daemon may take as long as ever for the next renewal.
+    for _ in 0..40 {
+        sleep(Duration::from_millis(100)).await;
+        assert!(shows(&store, "h.a"));
+    }
+    lapsing.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_survives_compaction_and_half_open_connections() {
     let registry = FakeRegistry::new();
     let [one, two] = ["one", "two"].map(|id| replica(&registry, id));
