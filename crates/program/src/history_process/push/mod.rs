@@ -106,11 +106,13 @@ impl PushTroubles {
 
 impl RoundAnswers {
     /// Whether the refusals are about the address or the database, not about the values, which then
-    /// wait: nothing was taken, and lines of two series were refused. One series alone, of a target
-    /// that has taken a line before, may be at fault itself, and would wait for ever.
-    fn are_about_the_target(&self, has_ever_taken: bool) -> bool {
+    /// wait: nothing was taken, and lines of two series were refused that are not `known` to be at
+    /// fault themselves. One series alone, of a target that has taken a line before, may be, and
+    /// would wait for ever.
+    fn are_about_the_target(&self, has_ever_taken: bool, known: &HashSet<SeriesKey>) -> bool {
         let least = if has_ever_taken { 2 } else { 1 };
-        !self.has_taken && self.refused.len() >= least
+        let unknown = self.refused.keys().filter(|key| !known.contains(*key));
+        !self.has_taken && unknown.count() >= least
     }
 }
 
@@ -188,7 +190,7 @@ impl PushTarget {
         let before = self.cursors.clone();
         let mut answers = RoundAnswers::default();
         let sent = self.send_from_cursors(&mut answers).await;
-        if answers.are_about_the_target(before.has_taken) {
+        if answers.are_about_the_target(before.has_taken, &self.told) {
             self.cursors = before;
             let last = answers.left_out.last().map(|last| last.refusal.as_str());
             let refuses = || format!("it refuses every value: {}", last.unwrap_or_default());
