@@ -179,7 +179,7 @@ impl LoginService {
         from: Peer,
     ) -> Result<(String, RenewalAnswer), Exception> {
         let shown = remote::certificate_der(&request.certificate).unwrap_or_default();
-        // Anybody can send wrong requests: these wait for nobody, and nobody for them.
+        // Anybody can send wrong requests: these wait for a place, and nobody's turn for them.
         let (service, asked, known) = (Arc::clone(&self), request.clone(), shown.clone());
         let looked = tokio::task::spawn_blocking(move || service.look(&asked, &known)).await;
         if let Some(answered) = looked.unwrap_or_else(|_| Err(failed()))? {
@@ -284,7 +284,7 @@ impl LoginService {
         request: LoginRequest,
         from: Peer,
     ) -> Result<LoginAnswer, Exception> {
-        // Wrong codes are found without the lock, and wait for nobody. Anybody can send them, so
+        // Wrong codes are found without the lock, and wait for a place only. Anybody can send them, so
         // the file is read where that keeps no other client waiting.
         let folder = self.folder.clone();
         let looked = tokio::task::spawn_blocking(move || Users::look(&folder).ok()).await;

@@ -31,7 +31,7 @@ impl NameserverTurns {
             return None;
         };
         // One that cannot be connected says nothing of the registry, and costs no connection.
-        let is_refusal = matches!(error, Error::Remote(_));
+        let is_refusal = !matches!(error, Error::Connect { .. });
         self.refusals += usize::from(is_refusal);
         let is_due =
             !is_refusal || self.refusals <= all || self.refusals.is_multiple_of(TRIES_AT_EACH);
