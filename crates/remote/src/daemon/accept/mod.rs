@@ -117,8 +117,8 @@ impl Daemon {
             abandon.cancel();
             connections.wait().await;
         }
-        safe_state::end_kept(locks);
-        if !locks.safe_states_reached_within(config.safe_state_timeout).await {
+        let rounds = if safe_state::end_kept(locks) { 2 } else { 1 };
+        if !locks.safe_states_reached_within(rounds * config.safe_state_timeout).await {
             warn!(daemon = %config.name, "some objects have not come to a safe state in time");
         }
         info!(daemon = %config.name, "stopped serving");

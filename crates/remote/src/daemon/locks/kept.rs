@@ -91,13 +91,17 @@ impl LockTable {
         is_frozen
     }
 
+    /// Whether a call of an object runs that is no read.
+    pub(super) fn has_calls(&self, id: &str) -> bool {
+        self.state().entry(id).is_some_and(|entry| entry.lock.has_calls())
+    }
+
     /// Waits until no call of an object runs whose lock is frozen.
     pub(super) async fn calls_ended(&self, id: &str) {
         let mut changes = self.changes();
         loop {
             changes.borrow_and_update();
-            let has_calls = self.state().entry(id).is_some_and(|entry| entry.lock.has_calls());
-            if !has_calls || changes.changed().await.is_err() {
+            if !self.has_calls(id) || changes.changed().await.is_err() {
                 return;
             }
         }

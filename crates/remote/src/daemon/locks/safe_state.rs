@@ -198,9 +198,11 @@ async fn lock_lost(locks: &Arc<LockTable>, id: &str, session: &Arc<Session>) {
 }
 
 /// The daemon ends: brings the objects to a safe state whose locks outlive it. Their owners may not
-/// come back, and the next process makes other objects.
-pub(crate) fn end_kept(locks: &Arc<LockTable>) {
-    let Ok(runtime) = Handle::try_current() else { return };
+/// come back, and the next process makes other objects. Returns whether one waits for its calls
+/// before, for the time of a safe state at most.
+pub(crate) fn end_kept(locks: &Arc<LockTable>) -> bool {
+    let Ok(runtime) = Handle::try_current() else { return false };
+    let mut waits = false;
     for (id, session) in locks.kept_owners() {
         let (Some(settings), Some(object)) = (locks.settings(&id), locks.registry.get(&id)) else {
             continue;
@@ -208,10 +210,12 @@ pub(crate) fn end_kept(locks: &Arc<LockTable>) {
         if settings.on_disconnect.is_empty() || object.ends_in_safe_state() || !locks.freeze(&id) {
             continue;
         }
+        waits |= locks.has_calls(&id);
         let kept = Arc::clone(locks);
         let ending = async move { end_kept_object(&kept, &id, &session, &settings, &object).await };
         locks.safe_states.spawn_on(ending, &runtime);
     }
+    waits
 }
 
 async fn end_kept_object(
