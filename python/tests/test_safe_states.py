@@ -83,3 +83,23 @@ def test_a_stream_that_hangs_at_its_end_holds_up_those_of_its_own_service_only(t
         now.touch()
         for _ in range(2):
             worker.record(lambda record: record == ("out", "hanging", "ended"))
+
+
+@pytest.mark.parametrize("multiplex", [False, True])
+@pytest.mark.parametrize("oneway", [False, True])
+def test_a_safe_state_that_has_begun_is_waited_for_at_a_stop(tmp_path, multiplex, oneway):
+    record = tmp_path / "record"
+    settings = {"on_disconnect": ["rest"], "instancemode": "session", "arguments": [str(record)]}
+    with start(service("slow", "slow_rest", "SlowToRest", **settings), multiplex=multiplex) as worker:
+        channel = worker.channel()
+        if oneway:
+            channel.oneway("slow", "use", 1)
+        else:
+            channel.call("slow", "use")
+        channel.close()
+        wait_for(record.exists)
+        worker.send(("stop", 5.0))
+        while worker.message() != ("released",):
+            pass
+        assert record.read_text() == "begins\nends\n"
+        assert worker.process.wait(timeout=TIMEOUT) == 0

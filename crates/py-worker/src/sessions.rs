@@ -97,10 +97,8 @@ impl Sessions {
         state.slots.insert(id, Slot::Busy(busy));
         drop(state);
         let own = idle.map_or_else(|| bound(run, session), Ok);
-        own.inspect_err(|_| {
-            self.lock().slots.remove(&id);
-        })
-        .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }))
+        own.inspect_err(|_| drop(self.lock().free(id, run, None)))
+            .map(|channel| self.leased(channel, run, ChannelSource::Own { session: id }))
     }
 
     fn leased(self: &Arc<Self>, channel: Channel, run: &Arc<Run>, kind: ChannelSource) -> Lease {

@@ -56,6 +56,8 @@ class OnewayThreads:
         # Queues of idle threads.
         self._idle = []
         self._running = {}
+        # Numbers of calls that have returned and whose sessions may end with them.
+        self._ending = set()
         self._abandoned = False
 
     def start(self, call):
@@ -87,13 +89,21 @@ class OnewayThreads:
             if self._abandoned:
                 # A call that has returned in a forked child: all that is open is the worker's.
                 shutdown.leave()
+            self._ending.add(call.number)
             del self._running[call.number]
-            self._host.on_calling_thread(sessions.unbind, number, session)
+            try:
+                self._host.on_calling_thread(sessions.unbind, number, session)
+            finally:
+                self._ending.discard(call.number)
             self._host.report_oneway_end(call.number, raised)
 
     def running(self):
         """The calls that run."""
         return list(self._running.values())
+
+    def are_ending(self):
+        """Whether calls have returned whose sessions may just be released."""
+        return bool(self._ending)
 
     def abandon(self):
         """In a forked child: calls are the worker's."""

@@ -307,7 +307,7 @@ class Worker:
         releases = shutdown.Releases(self._releases())
         releases.carry_out(submit, begun + deadline - _EXIT_SECONDS)
         # A call that runs on may drive an instrument after its safe state.
-        if releases.succeeded() and not (services.unrested.is_set() or self._calls_run()):
+        if releases.succeeded() and not (services.unrested.is_set() or self._is_in_use()):
             self._out.write(("released",))
         done = threading.Event()
         handlers = shutdown.Once(self._run_exit_handlers, done)
@@ -320,8 +320,12 @@ class Worker:
     def _calls_run(self):
         return bool(self.channels.channels() or self.oneways.running())
 
+    def _is_in_use(self):
+        """Whether calls run, or sessions that have ended are being released on other threads."""
+        return self._calls_run() or self.oneways.are_ending() or self.sessions.are_leaving()
+
     def _wait_for_calls(self, until):
-        while self._calls_run() and time.monotonic() < until:
+        while self._is_in_use() and time.monotonic() < until:
             time.sleep(0.005)
 
     def _abort_calls(self):

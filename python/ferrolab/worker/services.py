@@ -479,6 +479,11 @@ class Sessions:
             with self._lock:
                 self._leaving.discard(session)
 
+    def are_leaving(self):
+        """Whether sessions are being released."""
+        with self._lock:
+            return bool(self._leaving)
+
     def releases(self):
         """Functions that release all sessions, whether or not their calls still run."""
         with self._lock:
