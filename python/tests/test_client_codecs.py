@@ -210,10 +210,10 @@ def test_where_a_proxy_of_another_labs_server_may_lead():
         sent = serpent.dumps({"__class__": "Pyro5.client.Proxy", "state": (text, (), (), (), "hello", 0)})
         return answers.read_value((None, 0, 1, b"", sent), connection)
 
-    outside, away = ["PYRO:x@192.0.2.1:9090", "PYRO:x@192.0.2.1:7", "PYRO:x@lab.example:7"], "192.0.2.1:9090"
+    outside, away = ["PYRO:x@192.0.2.1:9090", "PYRO:x@192.0.2.1:7", "PYRO:x@[2001:db8::1]:7"], "192.0.2.1:9090"
     here = [
         "PYRO:x@localhost:9091", "PYRO:x@127.0.0.2:9091", "PYRO:x@[::1]:9091", "PYRO:x@0.0.0.0:9091",
-        "PYRO:x@[::ffff:127.0.0.1]:9091", "PYRO:x@./u:/run/x.sock",
+        "PYRO:x@[::ffff:127.0.0.1]:9091", "PYRO:x@./u:/run/x.sock", "PYRO:x@127.1:9091", "PYRO:x@2130706433:9091",
     ]  # fmt: skip
     names = ["PYRONAME:x", "PYRONAME:x@localhost:9090"]
     for server, text in [(away, text) for text in outside] + [("127.0.0.1:1", text) for text in outside + here]:
