@@ -284,8 +284,8 @@ impl LoginService {
         request: LoginRequest,
         from: Peer,
     ) -> Result<LoginAnswer, Exception> {
-        // Wrong codes are found without the lock, and wait for a place only. Anybody can send them, so
-        // the file is read where that keeps no other client waiting.
+        // Wrong codes are found without the lock, and wait for a place only. Anybody can send them,
+        // so the file is read where that keeps no other client waiting.
         let folder = self.folder.clone();
         let looked = tokio::task::spawn_blocking(move || Users::look(&folder).ok()).await;
         let known = looked.ok().flatten();
