@@ -214,6 +214,7 @@ def test_where_a_proxy_of_another_labs_server_may_lead():
     here = [
         "PYRO:x@localhost:9091", "PYRO:x@127.0.0.2:9091", "PYRO:x@[::1]:9091", "PYRO:x@0.0.0.0:9091",
         "PYRO:x@[::ffff:127.0.0.1]:9091", "PYRO:x@./u:/run/x.sock", "PYRO:x@127.1:9091", "PYRO:x@2130706433:9091",
+        "PYRO:x@localhost.:9091",
     ]  # fmt: skip
     names = ["PYRONAME:x", "PYRONAME:x@localhost:9090"]
     for server, text in [(away, text) for text in outside] + [("127.0.0.1:1", text) for text in outside + here]:

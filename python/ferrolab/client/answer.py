@@ -1,7 +1,5 @@
 """Answers of a daemon as results: values, exceptions, streams. For connections of either kind."""
 
-import socket
-
 from . import message, serializers
 from .class_dict import revive
 from .errors import NOT_STARTED, RAN, CommunicationError, ProtocolError, SerializeError
@@ -59,7 +57,7 @@ def _proxy(text, connection):
 
 def _check_way(uri, told_by):
     """Refuses an address that another lab's server has told, and that leads elsewhere from here."""
-    is_its_own = uri.sockname is not None or uri.host is not None and _is_loopback(uri.host)
+    is_its_own = uri.sockname is not None or uri.host is not None and leads_to_oneself(uri.host)
     if uri.protocol == "PYRO" and not is_its_own:
         return
     if uri.protocol == "PYRO" and (told_by.sockname is not None or is_this_host(told_by.host)):
@@ -70,17 +68,6 @@ def _check_way(uri, told_by):
             told_by.location, uri
         )
     )
-
-
-def _is_loopback(host):
-    """Whether a name or an address, in any spelling, leads each host to itself."""
-    if leads_to_oneself(host):
-        return True
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        return False
-    return any(leads_to_oneself(address[4][0]) for address in found)
 
 
 def refuse_handshake(uri, reason):

@@ -102,15 +102,17 @@ def split_address(text, default_port=None):
 
 
 def leads_to_oneself(host):
-    """Whether each host reaches itself by this name or address."""
-    if host.lower() == "localhost":
+    """Whether each host reaches itself by this name or address, in any spelling of it."""
+    if host.lower().rstrip(".") == "localhost":
         return True
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
+        # Reads `127.1` and `2130706433` as a connection does, and asks nobody for a name.
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
         return False
-    address = getattr(address, "ipv4_mapped", None) or address
-    return address.is_loopback or address.is_unspecified
+    addresses = [ipaddress.ip_address(entry[4][0].partition("%")[0]) for entry in found]
+    addresses = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
+    return any(address.is_loopback or address.is_unspecified for address in addresses)
 
 
 def is_own_address(host):

@@ -5,7 +5,7 @@
 //! Names that are registered in Pyro5's way have no lease and stay until they are removed.
 //!
 //! In a directory that several nameservers share, a daemon may have gone over to another one: it is
-//! asked before its names are removed.
+//! asked before its names are removed. No lease ends while the directory's registry is away.
 
 mod method;
 #[cfg(test)]

@@ -10,7 +10,8 @@ const TRIES_AT_EACH: usize = 5;
 /// Failures of renewals since a nameserver has answered for the registry.
 #[derive(Debug, Default)]
 pub(super) struct NameserverTurns {
-    /// Renewals that nameservers have refused because they do not reach their registry.
+    /// Renewals that have failed at a nameserver which could be connected: it does not reach its
+    /// registry, or does not answer.
     refusals: usize,
     /// Changes of the nameserver.
     moves: usize,

@@ -75,9 +75,8 @@ fn create(path: &std::path::Path, text: &str) {
     std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
 }
 
-/// Its neighbours serve again before it is imported.
-#[tokio::test]
-async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
+/// A folder with the driver `waits`, whose import waits for the gate: a file, which is there.
+fn driver_that_waits() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let gate = directory.path().join("gate");
     let text = format!(
@@ -87,6 +86,13 @@ async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
     );
     create(&directory.path().join("waits.py"), &text);
     create(&gate, "");
+    (directory, gate)
+}
+
+/// Its neighbours serve again before it is imported.
+#[tokio::test]
+async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
+    let (directory, gate) = driver_that_waits();
     let mut spec = worker(vec![probe("a.probe"), ServiceSpec::new("b.waits", "waits", "X")]);
     spec.python.path.push(directory.path().to_owned());
     let bench = Bench::start(vec![spec]).await;
@@ -115,15 +121,7 @@ async fn a_service_whose_import_takes_time_after_a_pause_is_waited_for() {
 /// It is the first that its worker imports, so that none before it says that the worker is there.
 #[tokio::test]
 async fn the_first_service_to_be_imported_after_a_pause_is_down_no_longer() {
-    let directory = tempfile::tempdir().unwrap();
-    let gate = directory.path().join("gate");
-    let text = format!(
-        "import ferrolab, os, time\n\
-         while not os.path.exists({gate:?}): time.sleep(0.01)\n\
-         @ferrolab.expose\nclass X:\n def x(self): return 'there'\n"
-    );
-    create(&directory.path().join("waits.py"), &text);
-    create(&gate, "");
+    let (directory, gate) = driver_that_waits();
     let mut spec = worker(vec![ServiceSpec::new("a.waits", "waits", "X"), probe("b.probe")]);
     spec.python.path.push(directory.path().to_owned());
     let bench = Bench::start(vec![spec]).await;

@@ -117,6 +117,7 @@ impl Daemon {
             abandon.cancel();
             connections.wait().await;
         }
+        // The wait for calls, and the safe states after it.
         let rounds = if safe_state::end_kept(locks) { 2 } else { 1 };
         if !locks.safe_states_reached_within(rounds * config.safe_state_timeout).await {
             warn!(daemon = %config.name, "some objects have not come to a safe state in time");
