@@ -46,7 +46,7 @@ impl Literals {
 
     #[inline]
     pub(crate) fn write_float(&self, float: f64, out: &mut Vec<u8>) {
-        write_any_float(float, self.non_finite, write_float, out);
+        write_any_float(float, &self.non_finite, write_float, out);
     }
 }
 

@@ -15,14 +15,17 @@ pub(crate) const MAX_DIGITS: usize = 4300;
 pub(crate) const MALFORMED_NUMBER: &str = "a malformed number";
 
 /// Appends a float: a finite one with `write_finite`, others as the words for nan, inf and -inf.
+#[inline]
 pub(crate) fn write_any_float(
     float: f64,
-    [nan, inf, minus_inf]: [&str; 3],
+    [nan, inf, minus_inf]: &[&str; 3],
     write_finite: impl Fn(f64, &mut Vec<u8>),
     out: &mut Vec<u8>,
 ) {
+    if float.is_finite() {
+        return write_finite(float, out);
+    }
     let word = match float {
-        float if float.is_finite() => return write_finite(float, out),
         float if float.is_nan() => nan,
         float if float > 0.0 => inf,
         _ => minus_inf,

@@ -97,7 +97,7 @@ fn write_value(value: &Value, out: &mut Vec<u8>) {
                 out.extend_from_slice(format!("{:#x}", **int).as_bytes());
             }
         }
-        Value::Float(float) => write_any_float(*float, NON_FINITE, write_float, out),
+        Value::Float(float) => write_any_float(*float, &NON_FINITE, write_float, out),
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
         Value::SurrogateStr(text) => write_surrogate_text(text, out),
@@ -160,7 +160,7 @@ fn write_complex(re: f64, im: f64, out: &mut Vec<u8>) {
 
 /// Appends a part of a complex.
 fn write_part(float: f64, out: &mut Vec<u8>) {
-    write_any_float(float, NON_FINITE, write_float_bare, out);
+    write_any_float(float, &NON_FINITE, write_float_bare, out);
 }
 
 /// Whether `repr` prints a byte of a text unchanged, with either quote.

@@ -47,11 +47,15 @@ pub(crate) fn encode_call(call: CallRef<'_>, out: &mut Vec<u8>) -> Result<(), En
     Ok(())
 }
 
+/// Appends a value. A number does not pass the function of containers, whose frame is large.
+#[inline]
 fn write(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     check_depth(depth)?;
-    if LITERALS.write(value, out)? {
-        return Ok(());
-    }
+    if LITERALS.write(value, out)? { Ok(()) } else { write_other(value, depth, out) }
+}
+
+/// Appends a value that is no literal.
+fn write_other(value: &Value, depth: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     match value {
         Value::Complex { re, im } => write_complex(*re, *im, out),
         Value::Str(text) => write_str(text, out),
