@@ -1,4 +1,4 @@
-//! Frame reader: whole frames from a byte stream.
+//! Frames over a byte stream: one that is received, one that is sent.
 //!
 //! A frame's announced length is checked before memory is allocated, and memory is allocated as
 //! bytes arrive: a peer that announces much and sends little costs little.
@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 use wire::Limits;
 use wire::message::{Body, FrameError, HEADER_LEN, Header};
@@ -32,6 +32,15 @@ pub(crate) enum ReadError {
     /// The bytes are not a frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
+}
+
+/// A byte stream with its buffers.
+#[derive(Debug)]
+pub(crate) struct FrameStream<S> {
+    pub(crate) stream: S,
+    pub(crate) reader: FrameReader,
+    /// The frame that is being written; its memory is kept from one to the next.
+    pub(crate) out: Vec<u8>,
 }
 
 /// Reader of frames, with the receive buffer of one connection.
@@ -60,6 +69,51 @@ pub(crate) struct ReadTimeouts {
 pub(crate) struct Frame<'a> {
     pub(crate) header: Header,
     pub(crate) body: Body<'a>,
+}
+
+impl<S> FrameStream<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        FrameStream { stream, reader: FrameReader::default(), out: Vec::new() }
+    }
+
+    /// Frees the buffers that hold nothing.
+    pub(crate) fn free_buffers(&mut self) {
+        self.reader.free_buffer();
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> FrameStream<S> {
+    /// Sends what `out` holds. As in Pyro5, a peer's time is for each part that it takes: a large
+    /// message over a slow line may take longer than a peer may be silent.
+    pub(crate) async fn send(&mut self) -> io::Result<()> {
+        let FrameStream { stream, reader, out } = self;
+        match reader.timeouts.within_message {
+            None => {
+                stream.write_all(out).await?;
+                stream.flush().await?;
+            }
+            Some(limit) => {
+                let timed_out = |_| io::ErrorKind::TimedOut;
+                let mut left = out.as_slice();
+                while !left.is_empty() {
+                    let writing = stream.write(left);
+                    match tokio::time::timeout(limit, writing).await.map_err(timed_out)?? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        written => left = left.get(written..).unwrap_or_default(),
+                    }
+                }
+                tokio::time::timeout(limit, stream.flush()).await.map_err(timed_out)??;
+            }
+        }
+        self.out.clear();
+        if self.out.capacity() > KEPT_BUFFER_BYTES {
+            self.out = Vec::new();
+        }
+        Ok(())
+    }
 }
 
 impl FrameReader {
@@ -161,7 +215,7 @@ impl FrameReader {
     }
 
     /// Frees the buffer if it is empty.
-    pub(crate) fn free_buffer(&mut self) {
+    fn free_buffer(&mut self) {
         self.release_used();
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();

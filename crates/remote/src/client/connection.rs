@@ -5,7 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use wire::Limits;
@@ -16,7 +16,7 @@ use wire::value::{Dict, Value};
 
 use crate::client::login::{ClientLogin, LoginStream};
 use crate::error::ConnectError;
-use crate::frames::{Frame, FrameReader, ReadError};
+use crate::frames::{Frame, FrameStream, ReadError};
 use crate::net;
 use crate::object::Metadata;
 use crate::tls::{ClientTls, TLS_ALERT};
@@ -70,9 +70,7 @@ pub(crate) struct ConnectionSettings {
 
 /// Open connection to a daemon.
 pub(crate) struct ClientConnection {
-    stream: Box<dyn Stream>,
-    reader: FrameReader,
-    out: Vec<u8>,
+    frames: FrameStream<Box<dyn Stream>>,
     seq: u16,
     serializer: Serializer,
     limits: Limits,
@@ -144,9 +142,7 @@ impl ClientConnection {
             }
         };
         let mut connection = ClientConnection {
-            stream,
-            reader: FrameReader::default(),
-            out: Vec::new(),
+            frames: FrameStream::new(stream),
             seq: 0,
             serializer: settings.serializer,
             limits: settings.limits.clone(),
@@ -157,7 +153,7 @@ impl ClientConnection {
 
     /// The address of this host that the connection comes from.
     pub(crate) fn local_ip(&self) -> Option<IpAddr> {
-        self.stream.local_ip()
+        self.frames.stream.local_ip()
     }
 
     /// Sends a request and returns its answer; `None` for a oneway request.
@@ -170,7 +166,7 @@ impl ClientConnection {
     ) -> Result<Option<ProxyResponse>, RequestFailure> {
         self.seq = self.seq.wrapping_add(1);
         self.write_request(content, flags, annotations, settings)?;
-        self.send().await.map_err(RequestFailure::Lost)?;
+        self.frames.send().await.map_err(RequestFailure::Lost)?;
         if flags.contains(Flags::ONEWAY) {
             return Ok(None);
         }
@@ -199,9 +195,9 @@ impl ClientConnection {
     /// Sends a PING and waits for its answer.
     pub(crate) async fn ping(&mut self) -> Result<(), RequestFailure> {
         self.seq = self.seq.wrapping_add(1);
-        self.out.clear();
+        self.frames.out.clear();
         self.write_ping().map_err(|error| RequestFailure::Arguments(error.to_string()))?;
-        self.send().await.map_err(RequestFailure::Lost)?;
+        self.frames.send().await.map_err(RequestFailure::Lost)?;
         self.receive(&[MessageType::Ping]).await?;
         Ok(())
     }
@@ -217,7 +213,7 @@ impl ClientConnection {
         hello.insert("handshake", handshake);
         hello.insert("object", object);
         let mut frame = FrameWriter::begin(
-            &mut self.out,
+            &mut self.frames.out,
             MessageType::Connect,
             self.serializer.id(),
             self.seq,
@@ -230,7 +226,7 @@ impl ClientConnection {
         frame
             .finish(Flags::default(), settings.correlation_id, false, usize::MAX)
             .map_err(|error| unsendable(error.to_string()))?;
-        self.send().await?;
+        self.frames.send().await?;
         let limits = self.limits.clone();
         let frame = self
             .receive(&[MessageType::ConnectOk, MessageType::ConnectFail])
@@ -269,10 +265,10 @@ impl ClientConnection {
         annotations: &Annotations,
         settings: &ConnectionSettings,
     ) -> Result<(), RequestFailure> {
-        self.out.clear();
+        self.frames.out.clear();
         let unsendable = |error: FrameError| RequestFailure::Arguments(error.to_string());
         let mut frame = FrameWriter::begin(
-            &mut self.out,
+            &mut self.frames.out,
             MessageType::Invoke,
             self.serializer.id(),
             self.seq,
@@ -298,7 +294,7 @@ impl ClientConnection {
 
     fn write_ping(&mut self) -> Result<(), FrameError> {
         let mut frame = FrameWriter::begin(
-            &mut self.out,
+            &mut self.frames.out,
             MessageType::Ping,
             self.serializer.id(),
             self.seq,
@@ -308,22 +304,16 @@ impl ClientConnection {
         frame.finish(Flags::default(), None, false, usize::MAX)
     }
 
-    async fn send(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.out).await?;
-        self.stream.flush().await?;
-        self.out.clear();
-        Ok(())
-    }
-
     async fn receive(&mut self, expected: &[MessageType]) -> Result<Frame<'_>, RequestFailure> {
         let failure = |error: ReadError| match error {
             ReadError::Io(error) => RequestFailure::Lost(error),
             ReadError::Frame(error) => RequestFailure::Protocol(error.to_string()),
         };
-        let header = match self.reader.read_header(&mut self.stream, &self.limits).await {
+        let FrameStream { stream, reader, .. } = &mut self.frames;
+        let header = match reader.read_header(stream, &self.limits).await {
             Ok(header) => header,
             // The answer of a TLS server to a plain message.
-            Err(_) if self.reader.buffered().first() == Some(&TLS_ALERT) => {
+            Err(_) if reader.buffered().first() == Some(&TLS_ALERT) => {
                 return Err(RequestFailure::Protocol(SPEAKS_TLS.to_owned()));
             }
             Err(error) => return Err(failure(error)),
@@ -336,7 +326,7 @@ impl ClientConnection {
                 header.kind
             )));
         }
-        self.reader.read_frame(&mut self.stream, header, &self.limits).await.map_err(failure)
+        reader.read_frame(stream, header, &self.limits).await.map_err(failure)
     }
 }
 

@@ -23,10 +23,9 @@ use crate::daemon::Shared;
 use crate::daemon::accept::identify::{self, Arrival, EntranceRefusal, KnownClient};
 use crate::daemon::call::{daemon_object, decode};
 use crate::daemon::locks::methods::{ABORT, RELEASE};
-use crate::daemon::session::connection::Connection;
 use crate::daemon::session::{AcceptedClient, Access, reject};
 use crate::daemon::validator::{Handshake, Welcome};
-use crate::frames::ReadError;
+use crate::frames::{FrameStream, ReadError};
 use crate::session::{Peer, Session};
 use crate::tls::TLS_HANDSHAKE;
 
@@ -44,7 +43,7 @@ const NO_TLS: &str = "the client speaks TLS, and this port does not: write `ssl:
 /// to the deadline.
 pub(super) async fn perform<S: AsyncRead + AsyncWrite + Unpin>(
     shared: &Arc<Shared>,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     mut arrival: Arrival,
 ) -> Result<Option<AcceptedClient>, ReadError> {
     let (hello, request) = match read(connection).await {
@@ -257,7 +256,7 @@ struct Wanted {
 type Read = (Hello, Result<Wanted, String>);
 
 async fn read<S: AsyncRead + Unpin>(
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
 ) -> Result<Option<Read>, ReadError> {
     let limits = Limits::handshake();
     let Some(header) = connection.reader.read_header(&mut connection.stream, &limits).await? else {
@@ -298,7 +297,7 @@ async fn read<S: AsyncRead + Unpin>(
 }
 
 fn reply<S>(
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     kind: MessageType,
     hello: &Hello,
     data: &Value,

@@ -18,7 +18,8 @@ use crate::admission::HandshakeSlot;
 use crate::daemon::Shared;
 use crate::daemon::accept::handshake;
 use crate::daemon::accept::identify::{Arrival, Entrance, EntranceRefusal};
-use crate::daemon::session::{self, connection::Connection};
+use crate::daemon::session;
+use crate::frames::FrameStream;
 use crate::net::{AcceptedStream, ClientStream};
 use crate::session::Peer;
 use crate::tls::TLS_HANDSHAKE;
@@ -112,7 +113,7 @@ async fn admit<S: ClientStream>(
     pending: PendingConnection,
     stop: CancellationToken,
 ) {
-    let mut connection = Connection::new(stream);
+    let mut connection = FrameStream::new(stream);
     let arrival = Arrival {
         peer: pending.peer.clone(),
         entrance: pending.entrance.clone(),

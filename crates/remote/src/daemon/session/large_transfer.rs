@@ -16,8 +16,7 @@ use wire::message::Header;
 use crate::admission::byte_budget::ByteBudget;
 use crate::daemon::Shared;
 use crate::daemon::call::response::Response;
-use crate::daemon::session::connection::Connection;
-use crate::frames::ReadError;
+use crate::frames::{FrameStream, ReadError};
 use crate::object::AnswerMemory;
 use crate::serialized::{Behind, Sending};
 use crate::session::Session;
@@ -35,7 +34,7 @@ const WORTH_RELEASING_BYTES: usize = 1 << 20;
 pub(super) async fn receive<S: AsyncRead + Unpin>(
     shared: &Shared,
     session: &Session,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     header: &Header,
 ) -> Result<(), ReadError> {
     let bytes = header.body_len();
@@ -49,7 +48,7 @@ pub(super) async fn receive<S: AsyncRead + Unpin>(
         return Err(closing("too many large requests are arriving at the same time"));
     }
     let evicted = memory.begin_transfer(bytes);
-    let Connection { stream, reader, .. } = connection;
+    let FrameStream { stream, reader, .. } = connection;
     let receiving = async {
         while let Some(read) = reader.receive_some(stream, header).await? {
             memory.transferred(read);
@@ -69,7 +68,7 @@ pub(super) async fn receive<S: AsyncRead + Unpin>(
 pub(super) async fn send<S: AsyncWrite + Unpin>(
     shared: &Shared,
     session: &Session,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     response: Response,
 ) -> io::Result<()> {
     let answers = &shared.admission.answers;
@@ -92,11 +91,11 @@ struct Counted<'a> {
 
 /// `None` where the client is disconnected.
 async fn send_counted<S: AsyncWrite + Unpin>(
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     rest: Option<Behind>,
     counted: Counted<'_>,
 ) -> Option<io::Result<()>> {
-    let Connection { stream, reader, out } = connection;
+    let FrameStream { stream, reader, out } = connection;
     let sending = Sending::new(out, rest);
     let evicted = counted.answers.begin_transfer(counted.number, sending.len());
     let sent = tokio::select! {
@@ -111,7 +110,7 @@ async fn send_counted<S: AsyncWrite + Unpin>(
     sent
 }
 
-/// As [`Connection::send`] does, and tells the budget of what the client takes.
+/// As [`FrameStream::send`] does, and tells the budget of what the client takes.
 async fn write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     mut sending: Sending<'_>,

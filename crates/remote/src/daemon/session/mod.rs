@@ -3,9 +3,9 @@
 //! Reads a request whole, reserves memory for a large one, has it carried out by [`dispatch`], and
 //! sends the answer. The meaning of requests is not known here.
 
-pub(crate) mod connection;
 mod large_transfer;
 pub(crate) mod reject;
+pub(crate) mod watch;
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+use wire::Limits;
 use wire::message::{Flags, FrameError, FrameWriter, Header, MessageType};
 
 use crate::admission::HandshakeSlot;
@@ -28,9 +29,9 @@ use crate::daemon::call::decode::{self, After};
 use crate::daemon::call::dispatch::{self, Caller};
 use crate::daemon::call::response::Response;
 use crate::daemon::locks::safe_state;
-use crate::daemon::session::connection::{ClientWatch, Connection, IDLE, IdleTimer};
 use crate::daemon::session::large_transfer::SMALL_ANSWER_BYTES;
-use crate::frames::{ReadError, ReadTimeouts};
+use crate::daemon::session::watch::{ClientWatch, IDLE, IdleTimer};
+use crate::frames::{FrameStream, ReadError, ReadTimeouts};
 use crate::net::ClientStream;
 use crate::session::Session;
 
@@ -66,7 +67,7 @@ pub(crate) enum Access {
 /// Serves a client until either side ends the connection or `stop` is cancelled between two calls.
 pub(crate) async fn serve_requests<S: ClientStream>(
     shared: &Arc<Shared>,
-    mut connection: Connection<S>,
+    mut connection: FrameStream<S>,
     client: AcceptedClient,
     stop: &CancellationToken,
 ) {
@@ -185,7 +186,7 @@ impl Drop for SessionEnd<'_> {
 /// Carries out request after request. An error ends the connection.
 async fn requests<S: ClientStream>(
     shared: &Arc<Shared>,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     caller: &mut Caller,
     slot: &mut PoolSlot,
     stop: &CancellationToken,
@@ -199,7 +200,7 @@ async fn requests<S: ClientStream>(
     loop {
         let header = tokio::select! {
             biased;
-            header = connection.next(limits, &mut idle) => header?,
+            header = next_header(connection, limits, &mut idle) => header?,
             () = &mut stopped => return Ok(()),
             () = ended.reached() => return Ok(()),
         };
@@ -282,11 +283,29 @@ fn is_small(header: &Header) -> bool {
     header.body_len() <= SMALL_REQUEST_BYTES && !header.flags.contains(Flags::COMPRESSED)
 }
 
+/// The next request's header. A connection that is idle frees its buffers. Cancel safe.
+async fn next_header<S: ClientStream>(
+    connection: &mut FrameStream<S>,
+    limits: &Limits,
+    idle: &mut IdleTimer<'_>,
+) -> Result<Option<Header>, ReadError> {
+    loop {
+        tokio::select! {
+            biased;
+            header = connection.reader.read_header(&mut connection.stream, limits) => {
+                idle.reset();
+                return header;
+            }
+            () = idle.elapsed() => connection.free_buffers(),
+        }
+    }
+}
+
 /// Waits until the body of a request is here.
 async fn receive<S: ClientStream>(
     shared: &Shared,
     session: &Session,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     header: &Header,
 ) -> Result<(), ReadError> {
     if header.body_len() <= SMALL_REQUEST_BYTES {
@@ -300,14 +319,13 @@ async fn receive<S: ClientStream>(
 async fn send<S: ClientStream>(
     shared: &Shared,
     session: &Session,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     response: Response,
 ) -> std::io::Result<()> {
-    let is_limited = shared.admission.answers.is_limited();
     // One with memory reserved is sent as a large one however small it is: a client that does not
     // read it can then be disconnected where others wait for that memory.
     let is_small = connection.out.len() < SMALL_ANSWER_BYTES && response.memory.is_none();
-    if response.rest.is_none() && (is_small || !is_limited) {
+    if response.rest.is_none() && (is_small || !shared.admission.answers.is_limited()) {
         return connection.send().await;
     }
     // Boxed, so that connections without large answers are no larger for it.
@@ -318,7 +336,7 @@ async fn send<S: ClientStream>(
 /// request is answered. While it waits, a client that is gone loses its locks.
 async fn wait_for_memory<S: ClientStream>(
     shared: &Arc<Shared>,
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
     caller: &mut Caller,
     header: Header,
     need: MemoryNeed,

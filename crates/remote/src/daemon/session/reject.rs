@@ -13,7 +13,7 @@ use wire::message::{Annotations, Flags, FrameError, FrameWriter, HEADER_LEN, Hea
 use wire::packed;
 
 use crate::daemon::call::{decode, error_place};
-use crate::daemon::session::connection::Connection;
+use crate::frames::FrameStream;
 
 /// How long the bytes that a rejected peer still sends are read, so that it reads the answer.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ const DRAIN_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Answers a peer that waits for an answer with the reason why it is disconnected.
 pub(crate) async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
-    mut connection: Connection<S>,
+    mut connection: FrameStream<S>,
     error: &FrameError,
     daemon: &str,
 ) {
@@ -38,7 +38,7 @@ pub(crate) async fn reject<S: AsyncRead + AsyncWrite + Unpin>(
 /// Sends the last answer, in `out`, and reads what the peer still sends: if bytes are left unread,
 /// the system resets the connection, and the peer cannot read the answer.
 pub(crate) async fn send_last_words<S: AsyncRead + AsyncWrite + Unpin>(
-    connection: &mut Connection<S>,
+    connection: &mut FrameStream<S>,
 ) {
     let sent = async {
         connection.send().await?;
@@ -57,7 +57,7 @@ pub(crate) async fn send_last_words<S: AsyncRead + AsyncWrite + Unpin>(
     let _ = tokio::time::timeout(DRAIN_TIME, sent).await;
 }
 
-fn write<S>(connection: &mut Connection<S>, error: &FrameError, daemon: &str) -> Option<()> {
+fn write<S>(connection: &mut FrameStream<S>, error: &FrameError, daemon: &str) -> Option<()> {
     let buffered = connection.reader.buffered();
     let bytes = buffered.first_chunk::<HEADER_LEN>()?;
     // Its own announcements may be what is wrong.
