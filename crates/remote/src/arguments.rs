@@ -31,6 +31,13 @@ impl Signature {
     /// `TypeError` where Python would raise one.
     pub fn bind<const N: usize>(&self, call: MethodCall) -> Result<[Option<Value>; N], Exception> {
         let mut bound: [Option<Value>; N] = std::array::from_fn(|_| None);
+        self.bind_into(call, &mut bound)?;
+        Ok(bound)
+    }
+
+    /// Not generic: a generic function is compiled in the crate of the service that uses it, which
+    /// may be compiled for its size.
+    fn bind_into(&self, call: MethodCall, bound: &mut [Option<Value>]) -> Result<(), Exception> {
         let given = call.args.len();
         if given > self.parameters.len() {
             return Err(self.too_many(given));
@@ -53,12 +60,12 @@ impl Signature {
         let missing: Vec<&str> = self
             .parameters
             .iter()
-            .zip(&bound)
+            .zip(bound.iter())
             .take(self.required)
             .filter(|(_, value)| value.is_none())
             .map(|(name, _)| *name)
             .collect();
-        if missing.is_empty() { Ok(bound) } else { Err(self.missing(&missing)) }
+        if missing.is_empty() { Ok(()) } else { Err(self.missing(&missing)) }
     }
 
     fn too_many(&self, given: usize) -> Exception {

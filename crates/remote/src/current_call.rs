@@ -93,7 +93,8 @@ pub(crate) struct Correlation {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beginning {
     pub(crate) instant: Instant,
-    pub(crate) time: SystemTime,
+    /// By the wall clock, once somebody has looked: most calls end before.
+    time: Option<SystemTime>,
 }
 
 /// A session's call, which has ended when this is dropped.
@@ -119,11 +120,10 @@ impl CurrentCall {
         form: CallForm,
         phase: CallPhase,
     ) -> CallInProgress<'_> {
+        let since = Beginning::now();
         let mut facts = self.lock();
         facts.rename(object, member);
-        (facts.form, facts.arguments) = (form, None);
-        let since = Beginning::now();
-        facts.since = Some(since);
+        (facts.form, facts.arguments, facts.since) = (form, None, Some(since));
         drop(facts);
         self.set_phase(phase);
         CallInProgress { call: self, since, form }
@@ -172,7 +172,7 @@ impl CurrentCall {
 
     /// The call, its beginning and its phase; `None` without a call.
     pub(crate) fn read(&self) -> Option<(CallFacts, Beginning, CallPhase)> {
-        let facts = self.lock();
+        let mut facts = self.lock();
         let phase = match self.phase.load(Ordering::Acquire) {
             1 => CallPhase::Runs,
             2 => CallPhase::WaitsForTurn,
@@ -181,7 +181,9 @@ impl CurrentCall {
             5 => CallPhase::WaitsForMemory,
             _ => return None,
         };
-        Some((facts.clone(), facts.since?, phase))
+        let since = facts.since?.with_time();
+        facts.since = Some(since);
+        Some((facts.clone(), since, phase))
     }
 
     fn lock(&self) -> MutexGuard<'_, CallFacts> {
@@ -191,7 +193,20 @@ impl CurrentCall {
 
 impl Beginning {
     pub(crate) fn now() -> Self {
-        Beginning { instant: Instant::now(), time: SystemTime::now() }
+        Beginning { instant: Instant::now(), time: None }
+    }
+
+    /// The same, with a time by the wall clock that stays: lists tell calls apart by it.
+    pub(crate) fn with_time(self) -> Self {
+        Beginning { time: Some(self.time()), ..self }
+    }
+
+    /// The time by the wall clock.
+    pub(crate) fn time(&self) -> SystemTime {
+        self.time.unwrap_or_else(|| {
+            let now = SystemTime::now();
+            now.checked_sub(self.elapsed()).unwrap_or(now)
+        })
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -208,10 +223,15 @@ impl CallFacts {
     }
 
     fn rename(&mut self, object: &str, member: &str) {
-        self.object.clear();
-        self.object.push_str(object);
-        self.member.clear();
-        push_shortened(&mut self.member, member);
+        // Mostly the names of the call before: unchanged texts stay in the caches of all processors.
+        if self.object != object {
+            self.object.clear();
+            self.object.push_str(object);
+        }
+        if self.member != member {
+            self.member.clear();
+            push_shortened(&mut self.member, member);
+        }
     }
 }
 

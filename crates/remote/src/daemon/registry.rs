@@ -13,10 +13,12 @@ use crate::session::Session;
 type Objects = HashMap<String, Arc<RegisteredObject>>;
 
 /// An object with the counts of its calls. A call holds it whole: the count of its users and that
-/// of its calls are then in one cache line, which calls on other threads change too.
+/// of its calls, which begins the struct, are then mostly in one cache line, which calls on other
+/// threads change too.
+#[repr(C)]
 pub(crate) struct RegisteredObject {
-    object: Arc<dyn Object>,
     calls: AtomicU64,
+    object: Arc<dyn Object>,
     errors: AtomicU64,
     slow: AtomicU64,
 }

@@ -152,7 +152,9 @@ impl Daemon {
         abandon: &CancellationToken,
     ) {
         let shared = Arc::clone(&self.shared);
-        let (stop, abandon) = (stop.clone(), abandon.clone());
+        // Each connection has tokens of its own: a wait for a request locks them, and connections on
+        // several processors would pass common ones to and fro.
+        let (stop, abandon) = (stop.child_token(), abandon.child_token());
         connections.spawn(async move {
             // Pinned here and lent: handing it on would take its memory twice.
             let mut serving = pin!(async {

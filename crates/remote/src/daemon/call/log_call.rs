@@ -158,7 +158,7 @@ pub(super) fn log(
         kind: form.kind,
         peer: session.peer.clone(),
         identity: session.identity().known().cloned(),
-        since: since.time,
+        since: since.time(),
         duration,
         exception,
         is_slow,
