@@ -15,7 +15,7 @@ use wire::EncodeError;
 use wire::array::Array;
 use wire::value::Value;
 
-use crate::frames::{self, AnswerError, Answered, FrameForm, HEAD, LONGEST};
+use crate::frames::{self, AnswerError, Answered, FrameForm, HEAD, MAX_FRAME_BYTES};
 
 /// Size in bytes of the read buffer that is kept between calls.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
@@ -174,8 +174,9 @@ impl Channel {
             }
             self.read().await?;
         };
-        if length > LONGEST {
-            let text = format!("an answer of {length} bytes (at most {LONGEST} are allowed)");
+        if length > MAX_FRAME_BYTES {
+            let text =
+                format!("an answer of {length} bytes (at most {MAX_FRAME_BYTES} are allowed)");
             return Err(io::Error::new(io::ErrorKind::InvalidData, text).into());
         }
         if length > RESERVED_ANSWER_BYTES
@@ -192,11 +193,13 @@ impl Channel {
             self.read().await?;
         }
         // Of a packed result only the table is looked at.
-        let is_short = form == FrameForm::PackedResult;
+        let is_packed = form == FrameForm::PackedResult;
         if let Some(serializer) = passes
-            && (length > LARGE_ANSWER_BYTES || is_short)
+            && (length > LARGE_ANSWER_BYTES || is_packed)
             && self.input.len() == end
         {
+            let content = self.input.get(HEAD..).unwrap_or_default();
+            let is_short = is_packed || frames::is_bytes_result(content);
             let whole = std::mem::replace(&mut self.input, Vec::with_capacity(READ_BUFFER_BYTES));
             let pass_on = || frames::pass_on(whole, HEAD, form, serializer);
             match if is_short { pass_on() } else { remote::run_blocking(pass_on) } {

@@ -21,7 +21,7 @@ use crate::protocol::{
 pub(crate) const HEAD: usize = 4;
 
 /// Longest content of a frame, in bytes. A daemon's limit for messages is far below.
-pub const LONGEST: usize = (1 << 30) - 1;
+pub const MAX_FRAME_BYTES: usize = (1 << 30) - 1;
 
 /// Bit of a frame's length: its content has arrays as packed bytes.
 const PACKED: u32 = 1 << 31;
@@ -106,7 +106,7 @@ fn append_as(
     out.extend_from_slice(&[0; HEAD]);
     let (has_arrays, last) = encode(out).inspect_err(|_| out.truncate(start))?;
     let len = out.len() - start - HEAD + last.as_ref().map_or(0, |array| array.data().len());
-    if len > LONGEST {
+    if len > MAX_FRAME_BYTES {
         out.truncate(start);
         let (what, serializer) = ("a request to a Python worker", Serializer::Marshal);
         return Err(EncodeError::TooLong { what, len, serializer });
@@ -303,6 +303,11 @@ pub(crate) fn health(service: &str, check: HealthCheck) -> Value {
 const RESULT: &[u8] = b"(\x02\0\0\0i\0\0\0\0";
 /// A `bytes` begins with its code and its length.
 const BYTES: (u8, usize) = (b's', 5);
+
+/// Whether an answer is a result of `bytes`, of which [`pass_on`] looks at the beginning only.
+pub(crate) fn is_bytes_result(content: &[u8]) -> bool {
+    content.strip_prefix(RESULT).is_some_and(|value| value.first() == Some(&BYTES.0))
+}
 
 /// The result that `buffer` ends with, from `start` on, where it is the same in the caller's
 /// serializer, or becomes so in its place, and so need not be read; else the buffer again.

@@ -54,7 +54,7 @@ mod worker_deaths;
 mod worker_handle;
 
 pub use control::SourceFile;
-pub use frames::LONGEST;
+pub use frames::MAX_FRAME_BYTES;
 pub use pool::WorkerSet;
 pub use registry::{DaemonLocation, DaemonObjects, PartIds, Registry};
 pub use service::{LOADING, ServiceStatus};

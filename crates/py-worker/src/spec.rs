@@ -193,7 +193,7 @@ pub struct WorkerSpec {
     /// Whether it only imports and describes the services' classes, and makes no instance.
     pub imports_only: bool,
     /// The longest answer that it may send, in bytes.
-    pub longest_answer: usize,
+    pub max_answer_bytes: usize,
     /// Channels whose threads are up before anyone needs them (Pyro5's `THREADPOOL_SIZE_MIN`).
     pub standby: usize,
 }
@@ -265,7 +265,7 @@ pub fn group(name: &str, services: Vec<Placement>, multiplex: bool) -> Vec<Worke
                 services: vec![placement.service],
                 multiplex,
                 imports_only: false,
-                longest_answer: crate::frames::LONGEST,
+                max_answer_bytes: crate::frames::MAX_FRAME_BYTES,
                 watchdog: placement.watchdog,
                 standby: STANDBY,
             },

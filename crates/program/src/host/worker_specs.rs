@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use lab_config::{Daemon, DaemonPart, Member, Python, Service, Target};
 use py_worker::{
-    Expose, InstanceMode, LONGEST, Placement, PythonEnv, ServiceSpec, WorkerSpec,
+    Expose, InstanceMode, MAX_FRAME_BYTES, Placement, PythonEnv, ServiceSpec, WorkerSpec,
     default_interpreter, group,
 };
 use remote::card::MemberFacts;
@@ -22,7 +22,7 @@ pub(super) fn specs(
     let mut workers = group(&daemon.name, placements, is_multiplex);
     for worker in &mut workers {
         // A driver's answer in marshal may be several times as long as on the wire.
-        worker.longest_answer = daemon.max_message_size.saturating_mul(4).min(LONGEST);
+        worker.max_answer_bytes = daemon.max_message_size.saturating_mul(4).min(MAX_FRAME_BYTES);
         worker.standby = daemon.threadpool_size_min as usize;
     }
     workers

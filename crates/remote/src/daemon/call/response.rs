@@ -71,8 +71,8 @@ impl<'a> Responder<'a> {
         self.header.flags.contains(Flags::ONEWAY)
     }
 
-    /// Answers with the result of a call for which `memory` is reserved: on a thread that may take
-    /// long, and few at a time.
+    /// Answers with the result of a call for which `memory` is reserved. One that has to be encoded
+    /// is so on a thread that may take long, and few at a time.
     pub(super) async fn large_result(
         &self,
         result: CallResult,
@@ -81,8 +81,16 @@ impl<'a> Responder<'a> {
         method: &str,
         out: &mut Vec<u8>,
     ) -> Response {
-        let _slot = Arc::clone(&self.shared.admission.encoders).take().await;
-        let response = run_blocking(|| self.result(result, object, method, out));
+        let is_encoded = match &result {
+            Ok(Reply { body: ReplyBody::Serialized(value), .. }) => !self.passes(value),
+            _ => true,
+        };
+        let response = if is_encoded {
+            let _slot = Arc::clone(&self.shared.admission.encoders).take().await;
+            run_blocking(|| self.result(result, object, method, out))
+        } else {
+            self.result(result, object, method, out)
+        };
         Response { memory: Some(memory), ..response }
     }
 
@@ -282,17 +290,21 @@ impl<'a> Responder<'a> {
         annotations: &Annotations,
         out: &mut Vec<u8>,
     ) -> Result<Response, Exception> {
-        // Arrays are not compressed: measured numbers hardly become shorter.
-        let passes = if value.is_packed {
-            self.knows_arrays()
-        } else {
-            value.serializer == self.serializer && !self.shared.config.compression
-        };
-        if passes {
+        if self.passes(&value) {
             return self.write_parts(value, annotations, out);
         }
         let value = run_blocking(|| value.read()).map_err(|error| unreadable(&error))?;
         self.write_value(value, annotations, out)
+    }
+
+    /// Whether the client reads the bytes of a serialized value as they are. Arrays are not
+    /// compressed: measured numbers hardly become shorter.
+    fn passes(&self, value: &Serialized) -> bool {
+        if value.is_packed {
+            self.knows_arrays()
+        } else {
+            value.serializer == self.serializer && !self.shared.config.compression
+        }
     }
 
     fn write_value(
