@@ -57,8 +57,8 @@ pub(crate) struct Run {
     pub over: CancellationToken,
     /// Why we have killed it, if we have.
     pub verdict: OnceLock<String>,
-    /// Whether it has answered a call.
-    pub answered: AtomicBool,
+    /// Whether it has answered a call since its supervisor has looked.
+    pub has_answered: AtomicBool,
     /// Its oneway calls.
     pub oneways: OnewayEnds,
     /// More channels are wanted.
@@ -196,7 +196,7 @@ impl Run {
             facts,
             over: CancellationToken::new(),
             verdict: OnceLock::new(),
-            answered: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
             oneways: OnewayEnds::default(),
             wanted: Notify::new(),
             refusal: Mutex::default(),
@@ -363,7 +363,7 @@ pub(crate) fn settings(spec: &WorkerSpec, mark: &Mark, only_service: Option<Stri
     settings.insert("path", Value::List(path));
     settings.insert("multiplex", spec.multiplex);
     settings.insert("imports_only", spec.imports_only);
-    settings.insert("longest_answer", u64::try_from(spec.longest_answer).unwrap_or(u64::MAX));
+    settings.insert("max_answer_bytes", u64::try_from(spec.max_answer_bytes).unwrap_or(u64::MAX));
     settings.insert("only_service", only_service);
     settings.insert("log_level", output::python_level());
     settings

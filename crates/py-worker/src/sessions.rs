@@ -280,7 +280,7 @@ impl Lease {
             self.channel = None;
             self.sessions.lost(self.kind, &self.run);
         } else {
-            self.run.answered.store(true, Ordering::Relaxed);
+            self.run.has_answered.store(true, Ordering::Relaxed);
         }
         outcome
     }

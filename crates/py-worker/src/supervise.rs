@@ -226,7 +226,7 @@ impl WorkerSupervisor {
         let (sender, mut inbox) = mpsc::channel(64);
         let reading = tokio::spawn(read_messages(messages, sender));
         let mut is_listening = true;
-        let mut is_restarted = false;
+        let (mut is_restarted, mut is_useful) = (false, false);
         loop {
             tokio::select! {
                 biased;
@@ -272,6 +272,11 @@ impl WorkerSupervisor {
                 () = self.worker.has_other_facts() => self.parts.lay_facts(),
                 () = sleep_until(watchdog.next()) => {
                     let now = Instant::now();
+                    if run.has_answered.swap(false, Ordering::Relaxed) {
+                        is_useful = true;
+                        watchdog.sign_of_life(now);
+                        self.end_silence(&run);
+                    }
                     match watchdog.look(now) {
                         Look::Ask => run.send(Outgoing::ping(run.number)),
                         Look::Wait => {}
@@ -296,8 +301,8 @@ impl WorkerSupervisor {
         }
         let fate = run.fate().unwrap_or_else(|| "has ended".to_owned());
         let uptime = since.elapsed();
-        let was_useful = run.answered.load(Ordering::Relaxed) && uptime >= USEFUL;
-        let uptime = if was_useful { STABLE } else { uptime };
+        is_useful |= run.has_answered.load(Ordering::Relaxed);
+        let uptime = if is_useful && uptime >= USEFUL { STABLE } else { uptime };
         RunEnd::Died(Died { fate, uptime, is_killed: run.is_killed_from_outside() })
     }
 

@@ -189,7 +189,7 @@ fn worker_with(python: &str, services: Vec<ServiceSpec>) -> WorkerSpec {
         services,
         multiplex: false,
         imports_only: false,
-        longest_answer: 64 << 20,
+        max_answer_bytes: 64 << 20,
         watchdog: None,
         standby: STANDBY,
     }
