@@ -231,7 +231,7 @@ def test_what_drivers_ask_of_their_process():
 
 
 def test_an_answer_that_is_too_long_is_an_error_of_its_call():
-    with careless(longest_answer=100000) as worker:
+    with careless(max_answer_bytes=100000) as worker:
         channel = worker.channel()
         text = raises(ANY, channel, "give_much", 100000, service="careless")
         assert "'give_much' of service 'careless'" in text and "100000 are allowed" in text

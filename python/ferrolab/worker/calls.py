@@ -54,6 +54,7 @@ from .frame_kinds import (
 )
 from .logging_bridge import log
 from .oneways import OnewayCall
+from .rules import CONTAINERS
 
 oneway_errors = Complaints("errors in oneway calls")
 
@@ -123,7 +124,7 @@ class Channel:
             return False
         try:
             kind = request[0]
-            answer = self._carry_out(*request) if kind <= BATCH else self._answer(kind, request)
+            answer = self._carry_out(request) if kind <= BATCH else self._answer(kind, request)
         except BaseException as error:
             answer = self._lost(error, request)
         if self._abandoned:
@@ -136,12 +137,12 @@ class Channel:
             data = self._encode(answer, request)
             # Both may be large, and the daemon reads the answer when it has memory for it.
             answer = request = None
-            if type(data) is arrays.Packed:
-                framing.send_packed(self._sock, data)
-            elif type(data) is tuple:
-                framing.send_parts(self._sock, *data)
-            else:
+            if type(data) is bytes:
                 framing.send_encoded(self._sock, data)
+            elif type(data) is arrays.Packed:
+                framing.send_packed(self._sock, data)
+            else:
+                framing.send_parts(self._sock, *data)
             if self._reader.had_huge:
                 self._reader.had_huge = False
                 allocator.trim_later()
@@ -176,12 +177,12 @@ class Channel:
                 size = len(data)
             if size >= framing.WORTH_RETURNING:
                 self._reader.had_huge = True
-            if size > self._host.longest_answer:
+            if size > self._host.max_answer_bytes:
                 # Its decoding would hold up everybody, for something that no message holds.
                 data = None
                 raise ValueError(
                     "it takes {} bytes, and {} are allowed here; `max_message_size` of the "
-                    "daemon sets that".format(size, self._host.longest_answer)
+                    "daemon sets that".format(size, self._host.max_answer_bytes)
                 )
         except BaseException as error:
             # no memory, or somebody else has changed the result since it was looked at
@@ -294,22 +295,22 @@ class Channel:
             if stdio.current.partial:
                 stdio.end_of_call()
 
-    def _carry_out(
-        self,
-        kind,
-        name,
-        member,
-        args,
-        kwargs,
-        serializer,
-        flags,
-        seq,
-        correlation,
-        annotations,
-        has_classes,
-        pin=0,
-        oneway=0,
-    ):
+    def _carry_out(self, request):
+        (
+            kind,
+            name,
+            member,
+            args,
+            kwargs,
+            serializer,
+            flags,
+            seq,
+            correlation,
+            annotations,
+            has_classes,
+            pin,
+            oneway,
+        ) = request
         host, session, current = self._host, self._session, stdio.current
         current.service = name
         method = None
@@ -368,7 +369,7 @@ class Channel:
                 return VALUE, None
             if kind == BATCH or type(value) in convert.SIMPLE:
                 answer = VALUE, value
-            elif isinstance(value, Iterator):
+            elif type(value) not in CONTAINERS and isinstance(value, Iterator):
                 answer = STREAM, host.streams.add(service, instance, member, value)
             else:
                 if kind == GET and callable(value):

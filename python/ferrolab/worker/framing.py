@@ -69,6 +69,8 @@ class Reader:
     def __init__(self, sock):
         self._recv_into = sock.recv_into
         self._view = memoryview(bytearray(_BUFFER))
+        # Of a frame that has come whole: marshal reads one value, and looks at nothing after it.
+        self._content = self._view[4:]
         self._start = 0
         self._end = 0
         # Whether a call has had a frame whose memory is worth returning; its channel clears it.
@@ -85,7 +87,7 @@ class Reader:
             # Mostly one whole frame comes, and nothing else.
             count = self._recv_into(view)
             if count > 4 and _LENGTH.unpack_from(view)[0] == count - 4:
-                return marshal.loads(view[4:count])
+                return marshal.loads(self._content)
             if not count:
                 return None
             self._end = count

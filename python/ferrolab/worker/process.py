@@ -69,7 +69,7 @@ class Worker:
         self._follower = None
         # Why new channels are not served; None while they are.
         self._refuses = None
-        self.longest_answer = 1 << 30
+        self.max_answer_bytes = 1 << 30
         # Whether the process ends without having made an instance.
         self.imports_only = False
         self.services = {}
@@ -102,7 +102,7 @@ class Worker:
         stdio.start(writer)
         logging_bridge.start(writer, settings.get("log_level", logging.INFO))
         _mark(settings.get("mark"))
-        self.longest_answer = settings.get("longest_answer", self.longest_answer)
+        self.max_answer_bytes = settings.get("max_answer_bytes", self.max_answer_bytes)
         self.imports_only = settings.get("imports_only", False)
         stdio.set_only_service(settings.get("only_service"))
         if settings.get("multiplex"):

@@ -15,7 +15,9 @@ import weakref
 # the names of the originals, and a stock client raises those.
 _stand_ins = {}
 
-_new, _set, _int_from_bytes = object.__new__, object.__setattr__, int.from_bytes
+_new, _int_from_bytes = object.__new__, int.from_bytes
+# `uuid.UUID` refuses to have its attributes set; these are its slots.
+_set_int, _set_is_safe = uuid.UUID.int.__set__, uuid.UUID.is_safe.__set__
 _UNKNOWN = uuid.SafeUUID.unknown
 
 SERIALIZER_CLASSES = {
@@ -104,8 +106,8 @@ def fill_context(connection, address, serializer, flags, seq, correlation, annot
 def _make_uuid(data):
     """`uuid.UUID(bytes=data)` without its checks, which take as long as a call of the driver."""
     made = _new(uuid.UUID)
-    _set(made, "int", _int_from_bytes(data, "big"))
-    _set(made, "is_safe", _UNKNOWN)
+    _set_int(made, _int_from_bytes(data, "big"))
+    _set_is_safe(made, _UNKNOWN)
     return made
 
 

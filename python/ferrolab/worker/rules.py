@@ -18,6 +18,9 @@ MAX_DEPTH = 200
 ATOMS = frozenset((int, float, str, bool, type(None), bytes, complex))
 CONTAINERS = frozenset((list, tuple, dict, set, frozenset))
 
+# Items of which a set of their types is made sooner than each is looked at.
+_MANY = 16
+
 
 def is_plain(value, atoms=ATOMS, containers=CONTAINERS, keys=CONTAINERS, depth=0):
     """Whether `value` consists of these types only, which are written as what they are.
@@ -29,25 +32,25 @@ def is_plain(value, atoms=ATOMS, containers=CONTAINERS, keys=CONTAINERS, depth=0
         return True
     if kind not in containers or depth > MAX_DEPTH:
         return False
-    if not value:
-        return True
     if kind is dict:
-        # keys that hold anything else than atoms are tuples, and looked at one by one
-        if not set(map(type, value)) <= atoms and not all(
-            is_plain(key, atoms, keys, keys, depth + 1) for key in value
-        ):
+        if not _are_plain(value, atoms, keys, keys, depth + 1):
             return False
         value = value.values()
-    kinds = set(map(type, value))
-    if kinds <= atoms:
-        return True
-    if not kinds <= atoms | containers:
-        return False
-    return all(
-        is_plain(item, atoms, containers, keys, depth + 1)
-        for item in value
-        if type(item) in containers
-    )
+    return _are_plain(value, atoms, containers, keys, depth + 1)
+
+
+def _are_plain(items, atoms, containers, keys, depth):
+    if len(items) >= _MANY:
+        kinds = set(map(type, items))
+        if kinds <= atoms:
+            return True
+        if not kinds <= atoms | containers:
+            return False
+    # A copy, since the driver's other threads may change a dict or a set meanwhile.
+    for item in tuple(items):
+        if type(item) not in atoms and not is_plain(item, atoms, containers, keys, depth):
+            return False
+    return True
 
 
 def too_deep():
