@@ -16,7 +16,7 @@ use wire::message::{Flags, FrameWriter, MessageType};
 use wire::value::Dict;
 
 /// A wait of more than this has gone wrong.
-pub(crate) const LONGEST: Duration = Duration::from_secs(120);
+pub(crate) const WAIT_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A daemon that serves on localhost until this is dropped.
 pub(crate) struct Serving {
@@ -48,7 +48,7 @@ impl Serving {
     }
 
     pub(crate) fn proxy(&self, object: &str) -> Proxy {
-        Proxy::from(self.uri(object)).with_timeout(LONGEST)
+        Proxy::from(self.uri(object)).with_timeout(WAIT_DEADLINE)
     }
 
     pub(crate) fn uri(&self, object: &str) -> Uri {
@@ -58,7 +58,7 @@ impl Serving {
     pub(crate) fn socket(&self) -> TcpStream {
         let Location::Tcp { host, port } = &self.location else { panic!("TCP only") };
         let socket = TcpStream::connect((host.as_str(), *port)).unwrap();
-        socket.set_read_timeout(Some(LONGEST)).unwrap();
+        socket.set_read_timeout(Some(WAIT_DEADLINE)).unwrap();
         socket
     }
 
@@ -99,7 +99,7 @@ impl Object for Echo {
 }
 
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(LONGEST, work).await.expect("it takes too long")
+    tokio::time::timeout(WAIT_DEADLINE, work).await.expect("it takes too long")
 }
 
 pub(crate) async fn until(mut condition: impl FnMut() -> bool) {

@@ -13,7 +13,7 @@ use remote::{
 use tokio::sync::watch;
 
 use crate::abandoned::{call_of, hello_to};
-use crate::common::{LONGEST, Serving, within};
+use crate::common::{Serving, WAIT_DEADLINE, within};
 
 /// An instrument that writes down what happens to it; `work` runs while its gate is shut.
 struct Instrument {
@@ -460,7 +460,7 @@ async fn what_has_no_end_of_its_own_reaches_its_safe_state_with_the_daemon_that_
 #[tokio::test]
 async fn a_daemon_that_a_lock_outlives_lets_oneway_calls_end_before_the_safe_state() {
     let daemon =
-        Daemon::new(DaemonConfig { safe_state_timeout: LONGEST, ..DaemonConfig::default() });
+        Daemon::new(DaemonConfig { safe_state_timeout: WAIT_DEADLINE, ..DaemonConfig::default() });
     let (seen, open) = (watch::Sender::new(Vec::new()), watch::Sender::new(false));
     let instrument = Arc::new(Instrument { seen, open });
     let settings = LockSettings { on_disconnect: vec!["off".into()], ..LockSettings::default() };

@@ -10,7 +10,7 @@ use wire::message::{HEADER_LEN, Header, MessageType};
 use wire::serializer::CallRef;
 use wire::value::Dict;
 
-use crate::common::{LONGEST, Serving, frame, hello};
+use crate::common::{Serving, WAIT_DEADLINE, frame, hello};
 
 /// A small generator: the same packets in every run.
 struct Random(u64);
@@ -123,7 +123,7 @@ impl Peer {
         loop {
             let mut head = [0; HEADER_LEN];
             let reading = self.stream.read_exact(&mut head);
-            let read = tokio::time::timeout(LONGEST, reading).await;
+            let read = tokio::time::timeout(WAIT_DEADLINE, reading).await;
             if read.expect("no answer").is_err() {
                 return false;
             }

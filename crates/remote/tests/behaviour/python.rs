@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use remote::Proxy;
 
-use crate::common::LONGEST;
+use crate::common::WAIT_DEADLINE;
 
 /// A running stock daemon; it ends with its standard input.
 pub(crate) struct Python {
@@ -39,7 +39,7 @@ impl Python {
     }
 
     pub(crate) fn proxy(&self) -> Proxy {
-        Proxy::new(&self.uri).unwrap().with_timeout(LONGEST)
+        Proxy::new(&self.uri).unwrap().with_timeout(WAIT_DEADLINE)
     }
 }
 

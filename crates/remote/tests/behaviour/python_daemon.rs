@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use remote::{Blob, ClientTls, ConnectError, Error, MethodCall, Proxy, Serializer, Value};
 
 use crate::certificates::{Certificates, RSA};
-use crate::common::{LONGEST, lasting_port};
+use crate::common::{WAIT_DEADLINE, lasting_port};
 use crate::python::Python;
 
 fn none() -> Vec<(String, Value)> {
@@ -25,7 +25,7 @@ fn list(items: impl IntoIterator<Item = i64>) -> Value {
 }
 
 async fn notes(proxy: &mut Proxy, count: usize) -> Vec<Value> {
-    let deadline = Instant::now() + LONGEST;
+    let deadline = Instant::now() + WAIT_DEADLINE;
     loop {
         let notes = proxy.call("notes", Vec::new(), none()).await.unwrap();
         let notes = notes.as_list().unwrap().to_vec();
@@ -212,7 +212,7 @@ async fn timeouts_lost_connections_and_what_comes_behind_them() {
     proxy.set_timeout(Some(Duration::from_millis(200)));
     let late = proxy.call("sleep", vec![60.into()], none()).await;
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
-    proxy.set_timeout(Some(LONGEST));
+    proxy.set_timeout(Some(WAIT_DEADLINE));
     let lost = proxy.call("hang_up", Vec::new(), none()).await;
     assert!(matches!(lost, Err(Error::Lost { .. })), "{lost:?}");
     // The next call makes a new connection.
@@ -273,7 +273,7 @@ async fn a_daemon_that_comes_back_is_reconnected_to() {
     let coming = tokio::task::spawn_blocking(move || Python::start(&settings).unwrap());
     // Until it is there.
     let reconnecting = proxy.reconnect(u32::MAX, Duration::from_millis(10));
-    tokio::time::timeout(LONGEST, reconnecting).await.unwrap().unwrap();
+    tokio::time::timeout(WAIT_DEADLINE, reconnecting).await.unwrap().unwrap();
     let _python = coming.await.unwrap();
     proxy.call("echo", Vec::new(), none()).await.unwrap();
 }

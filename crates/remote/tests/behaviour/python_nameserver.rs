@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use remote::{Error, Location, NameServer, Proxy, Search, Uri, locate_ns};
 
-use crate::common::{LONGEST, ask, lasting_port};
+use crate::common::{WAIT_DEADLINE, ask, lasting_port};
 use crate::python::Python;
 
 /// A nameserver that knows of `lab.probe`, and the UDP port on which it hears the network.
@@ -29,7 +29,7 @@ async fn names(nameserver: &mut NameServer) -> Vec<String> {
 async fn a_nameserver_is_found_by_its_address_and_by_asking_the_network() {
     let Some((python, broadcast_port)) = start() else { return };
     let Location::Tcp { host, port } = location(&python.nameserver) else { panic!("TCP only") };
-    let timeout = Some(LONGEST);
+    let timeout = Some(WAIT_DEADLINE);
     let told = Search { host: Some(host), port, timeout, ..Search::default() };
     let asking = Search { this_host: false, broadcast_port, timeout, ..Search::default() };
     for search in [told, asking] {
@@ -48,14 +48,14 @@ async fn a_name_and_its_tags_lead_to_an_object() {
     let Some((python, _)) = start() else { return };
     let at = location(&python.nameserver);
     for name in ["PYRONAME:lab.probe", "PYROMETA:fast,optical"] {
-        let mut proxy = Proxy::new(&format!("{name}@{at}")).unwrap().with_timeout(LONGEST);
+        let mut proxy = Proxy::new(&format!("{name}@{at}")).unwrap().with_timeout(WAIT_DEADLINE);
         assert_eq!(ask(&mut proxy, "echo").await.to_string(), "[[], {}]", "{name}");
     }
     for (unknown, says) in [
         ("PYRONAME:lab.prode", "unknown name: lab.prode"),
         ("PYROMETA:fast,slow", "no registrations available"),
     ] {
-        let mut proxy = Proxy::new(&format!("{unknown}@{at}")).unwrap().with_timeout(LONGEST);
+        let mut proxy = Proxy::new(&format!("{unknown}@{at}")).unwrap().with_timeout(WAIT_DEADLINE);
         let Err(Error::Remote(raised)) = proxy.connect().await else { panic!("{unknown}") };
         assert_eq!(raised.class, "Pyro5.errors.NamingError");
         assert!(raised.message().starts_with(says), "{raised}");
@@ -66,7 +66,7 @@ async fn a_name_and_its_tags_lead_to_an_object() {
 async fn names_are_registered_changed_and_removed() {
     let Some((python, _)) = start() else { return };
     let at = location(&python.nameserver);
-    let mut nameserver = NameServer::at(at.clone(), Some(LONGEST));
+    let mut nameserver = NameServer::at(at.clone(), Some(WAIT_DEADLINE));
     let uri: Uri = python.uri.parse().unwrap();
     let tags = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
     nameserver.register_new("lab.other", &uri, &tags(&["slow"])).await.unwrap();
@@ -89,9 +89,10 @@ async fn a_name_that_has_moved_is_found_again() {
     let Some((python, _)) = start() else { return };
     let Some(moved) = Python::start("{}") else { return };
     let at = location(&python.nameserver);
-    let mut proxy = Proxy::new(&format!("PYRONAME:lab.probe@{at}")).unwrap().with_timeout(LONGEST);
+    let mut proxy =
+        Proxy::new(&format!("PYRONAME:lab.probe@{at}")).unwrap().with_timeout(WAIT_DEADLINE);
     proxy.call("note", vec!["here".into()], Vec::new()).await.unwrap();
-    let mut nameserver = NameServer::at(at, Some(LONGEST));
+    let mut nameserver = NameServer::at(at, Some(WAIT_DEADLINE));
     nameserver.register("lab.probe", &moved.uri.parse().unwrap(), &[]).await.unwrap();
     proxy.reconnect(1, Duration::ZERO).await.unwrap();
     assert_eq!(ask(&mut proxy, "notes").await.as_list().unwrap().len(), 0);

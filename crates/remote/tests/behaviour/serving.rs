@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::common::{LONGEST, Serving, raised, until, within};
+use crate::common::{Serving, WAIT_DEADLINE, raised, until, within};
 
 /// An object for tests: counts its calls, waits when it is told to, and knows its sessions.
 struct Probe {
@@ -308,7 +308,7 @@ async fn a_call_whose_time_is_up_gives_its_connection_up() {
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
     probe.go_on.notify_waiters();
     // The next call is on a new connection, and gets its own answer.
-    let mut proxy = proxy.with_timeout(LONGEST);
+    let mut proxy = proxy.with_timeout(WAIT_DEADLINE);
     let echoed = proxy.call("echo", vec![5.into()], Vec::new()).await.unwrap();
     assert_eq!(echoed, Value::List(vec![5.into()]));
 }
