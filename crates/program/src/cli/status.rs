@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use lab_config::Warning;
+use jiff::Timestamp;
+use lab_config::{TlsMode, Warning};
 use miette::{IntoDiagnostic, Report};
 use serde_json::json;
 
@@ -11,7 +12,8 @@ use super::labs::{LabsArgument, SeenLab, SeenLabs};
 use super::output::print_json;
 use super::table::lines_for_terminal;
 use super::watch::Watch;
-use super::{Outcome, explain, paths, runtime, style, up};
+use super::{Outcome, explain, paths, runtime, style, up, user};
+use crate::access::Users;
 use crate::labs;
 use crate::open;
 use crate::os;
@@ -19,7 +21,7 @@ use crate::paths::Paths;
 use crate::supervise::active_config;
 use crate::supervise::control::client::{Client, ControlError};
 use crate::supervise::control::{Host, Listing, Request};
-use crate::supervise::diagnosis::{Finding, diagnose};
+use crate::supervise::diagnosis::{EndingLogin, Finding, diagnose, ending_logins, warn_of_logins};
 use crate::supervise::incidents::Incident;
 
 /// Say what is wrong with the lab, and what to do
@@ -127,10 +129,12 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
     findings.extend(fault);
     findings.extend(listing.as_ref().and_then(|_| edited(paths)));
     findings.extend(listing.as_ref().and_then(replaced_program));
+    let logins = logins(paths);
     if as_json {
         let shown: Vec<_> = warnings.iter().map(Warning::to_json).collect();
         let report = json!({
-            "up": listing.is_some(), "findings": findings, "warnings": shown, "lab": listing,
+            "up": listing.is_some(), "findings": findings, "warnings": shown, "logins": logins,
+            "lab": listing,
         });
         print_json(&report)?;
     } else {
@@ -147,6 +151,12 @@ fn once(paths: &Paths, as_json: bool) -> Outcome {
         }
         for warning in &warnings {
             println!("\n{}: {}", style::level("WARN", "warning"), warning.plain());
+        }
+        if !logins.is_empty() {
+            let at = user::login_address(paths, None).unwrap_or_else(|_| "HOST".to_owned());
+            let Finding { subject, problem, advice } = warn_of_logins(&logins, &at);
+            let warning = style::level("WARN", "warning");
+            println!("\n{warning}: {subject}: {}\n  -> {advice}", lines_for_terminal(&problem));
         }
     }
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -199,6 +209,21 @@ fn replaced_program(listing: &Listing) -> Option<Finding> {
         advice: "`ferrolab upgrade --wait` takes over the new one, when nobody uses the lab"
             .to_owned(),
     })
+}
+
+/// Users whose certificate ends soon or has ended, where a port of the lab takes certificates: a
+/// token has no end.
+fn logins(paths: &Paths) -> Vec<EndingLogin> {
+    let Ok((configuration, _)) = active_config::load(paths) else { return Vec::new() };
+    let own = configuration.nameservers.iter().filter(|nameserver| nameserver.host.is_this_host());
+    let ports = own.map(|nameserver| nameserver.tls());
+    let mut ports = ports.chain(configuration.daemons.iter().map(|daemon| daemon.tls()));
+    if !ports.any(|keys| keys.mode != TlsMode::Off) {
+        return Vec::new();
+    }
+    // Why a file cannot be read is what `user list` says.
+    let users = Users::look(&paths.access_folder()).unwrap_or_default();
+    ending_logins(&users, Timestamp::now())
 }
 
 /// A fault of the configuration file, or that the lab runs with another one; and the file's

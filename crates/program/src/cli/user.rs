@@ -275,7 +275,7 @@ fn page_address(paths: &Paths, host: Option<&str>) -> Result<String, Report> {
 }
 
 /// The address at which users log in: that of a nameserver of this host, other hosts' first.
-fn login_address(paths: &Paths, host: Option<&str>) -> Result<String, Report> {
+pub(super) fn login_address(paths: &Paths, host: Option<&str>) -> Result<String, Report> {
     let (lab, _) = active_config::load(paths).into_diagnostic()?;
     let own = lab.nameservers.iter().filter(|nameserver| nameserver.host.is_this_host());
     let starts = |nameserver: &&Nameserver| lab.autolaunch.nameservers.contains(&nameserver.name);

@@ -1,8 +1,10 @@
 //! Diagnosis of a lab: each fault with advice.
 //!
-//! A pure function of a listing: no sockets, no files. `causes` has the advice for texts of errors.
+//! A pure function of a listing: no sockets, no files. `causes` has the advice for texts of errors,
+//! `logins` what is to be said of users.
 
 mod causes;
+mod logins;
 mod starting;
 
 use serde::Serialize;
@@ -12,6 +14,8 @@ use crate::supervise::control::{Listing, ProcessRow, ServiceRow};
 
 use causes::cause;
 use starting::still_starting;
+
+pub(crate) use logins::{EndingLogin, ending_logins, warn_of_logins};
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
