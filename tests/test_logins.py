@@ -15,8 +15,9 @@ import ferrolab
 import Pyro5.api
 import Pyro5.errors
 import pytest
+from ferrolab.client.expiry import end_of
 from harness import NEVER, free_port, wait_for
-from harness.certificates import openssl, tls_client
+from harness.certificates import Certificates, openssl, tls_client
 from harness.lab import binary, new_lab
 from harness.users import User, connect_fails, identity, lab_with_logins, proxy, users
 
@@ -184,6 +185,70 @@ def test_a_certificate_that_cannot_be_renewed_is_warned_of(running, user, call):
         told = call(ada, uri)
         assert ("renewed" in told) is is_warned, told
         assert ada.file("certificate.pem").read_text() == ending
+
+
+@pytest.mark.parametrize("is_logins", [True, False])
+def test_a_certificate_that_the_variables_name_is_warned_of_once(running, user, tmp_path, is_logins):
+    ada, uri = user("ada"), str(running.uri("lab.thread"))
+    script = (
+        "import sys, ferrolab\n"
+        "for number in range(2):\n"
+        "    try:\n"
+        f"        with ferrolab.Proxy(sys.argv[1], connect_timeout={NEVER}) as made:\n"
+        "            made.lock_info()\n"
+        "    except ferrolab.CommunicationError as error:\n"
+        "        print(error)\n"
+    )
+    shown = {"PYRO_SSL": "true", "PYTHONWARNINGS": "always", "PYTHONPATH": str(Path(ferrolab.__file__).parent.parent)}
+    for variable, name in (("CACERTS", "authority"), ("CLIENTCERT", "certificate"), ("CLIENTKEY", "key")):
+        shown[f"PYRO_SSL_{variable}"] = str((ada.folder() if is_logins else tmp_path) / f"{name}.pem")
+    advice = f"`ferrolab login {ada.line.split()[2]}` renews it" if is_logins else "`ferrolab cert client`"
+    for days, words in ((40, None), (3, "ends on"), (-1, "has ended on")):
+        given = give_certificate(running, ada, "ada", days)
+        for name in ("authority", "certificate", "key"):
+            shutil.copy(ada.file(f"{name}.pem"), tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-c", script, uri], env={**ada.environment(), **shown}, capture_output=True, text=True, timeout=NEVER
+        )
+        assert done.returncode == 0 and (done.stdout == "") is (days > 0), done
+        until = time.strftime("%Y-%m-%d", time.gmtime(end_of(ada.file("certificate.pem"))))
+        told = f"the certificate {shown['PYRO_SSL_CLIENTCERT']} (PYRO_SSL_CLIENTCERT) {words} {until}: {advice}"
+        assert done.stderr.count("UserWarning") == done.stderr.count(told) == (words is not None), done.stderr
+        assert ada.file("certificate.pem").read_text() == given, "it is the program's"
+
+
+def test_status_names_users_whose_certificate_ends(running, user):
+    ada = user("ada")
+    for days, words in ((40, None), (3, "ends on"), (-1, "has ended on")):
+        give_certificate(running, ada, "ada", days)
+        told, found = (running.run("status", *more, check=False).stdout for more in ((), ("--json",)))
+        rows = json.loads(found)["logins"]
+        if words is None:
+            assert rows == [] and "certificates of logins" not in told, told
+            continue
+        until = json.loads(ada.file("login.json").read_text())["until"]
+        assert [(row["user"], row["until"]) for row in rows] == [("ada", until)]
+        assert f"that of ada {words} {until[:10]}" in told, told
+        assert f"`ferrolab login {ada.line.split()[2]}` on the user's machine renews it" in told
+        # Nothing of the lab is wrong with it.
+        assert "ada" not in str(json.loads(found)["findings"])
+
+
+def test_the_end_of_a_certificate_is_read(tmp_path):
+    made = Certificates(tmp_path)
+    certificates = [made.self_signed(f"for-{days}", days=days)[0] for days in (1, 20_000)]
+    # Of the first version of X.509, after its key.
+    first, key, _ = made.issued("first")
+    both = tmp_path / "both.pem"
+    both.write_text(key.read_text() + first.read_text() + certificates[1].read_text())
+    for certificate in (*certificates, both):
+        expected = openssl("x509", "-in", certificate, "-noout", "-enddate").stdout.strip().partition("=")[2]
+        assert end_of(certificate) == ssl.cert_time_to_seconds(expected), certificate
+    # Bytes of a certificate that breaks off.
+    text = ssl.DER_cert_to_PEM_cert(ssl.PEM_cert_to_DER_cert(first.read_text())[:40])
+    (tmp_path / "short.pem").write_text(text)
+    for name in ("short.pem", "absent.pem", Path(key).name):
+        assert end_of(tmp_path / name) is None, name
 
 
 def days_until(text):

@@ -19,6 +19,7 @@ def openssl(*arguments):
         [program, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    return done
 
 
 class Certificates:

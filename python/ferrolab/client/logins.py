@@ -139,6 +139,8 @@ def given_way(uri, settings):
     handshake = NO_TOKEN if is_withheld else settings.handshake
     if uri.tls is not None and not settings.has_tls_setting:
         return uri.tls, handshake
+    if settings.certificate is not None and uri.sockname is None:
+        settings.certificate.warn_once()
     return settings.tls, handshake
 
 

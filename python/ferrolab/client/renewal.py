@@ -12,19 +12,16 @@ import hmac
 import json
 import os
 import ssl
-import sys
 import threading
 import time
-import warnings
 
 from .errors import CommunicationError
+from .expiry import WARNED, warn
 from .settings import Settings
 from .uri import URI
 
 # Seconds of the last third of a certificate's time.
 DUE = 30 * 86400
-# Seconds of the last week, in which a failure is warned of.
-_WARNED = 7 * 86400
 # Seconds between two attempts; the time of the last one is that of the file.
 _BETWEEN_ATTEMPTS = 3600
 _ATTEMPT_FILE = "renewal"
@@ -65,17 +62,12 @@ def _attempt(login, ask_once):
 
 
 def _warn(login, error):
-    if _seconds(login.until) - time.time() < _WARNED:
+    if _seconds(login.until) - time.time() < WARNED:
         text = (
             "the certificate of your login at {0}:{1} ends on {2}, and could not be renewed: {3}; "
             "`ferrolab login {0}:{1}` tries again"
         )
-        text = text.format(login.host, login.port, login.until[:10], error)
-        try:
-            warnings.warn(text, stacklevel=2)
-        except Warning:
-            # Where warnings are errors, it is still no error of the call.
-            sys.stderr.write(text + "\n")
+        warn(text.format(login.host, login.port, login.until[:10], error))
 
 
 def _begins_attempt(login):

@@ -12,8 +12,8 @@ class Settings:
     """How connections are made, and how long a call may take. Shared by the proxies of a lab."""
 
     __slots__ = (
-        "connect_timeout", "handshake", "has_tls_setting", "is_lab_handshake", "make_proxy", "max_message", "safe",
-        "serializer", "timeout", "tls",
+        "certificate", "connect_timeout", "handshake", "has_tls_setting", "is_lab_handshake", "make_proxy",
+        "max_message", "safe", "serializer", "timeout", "tls",
     )  # fmt: skip
 
     def __init__(
@@ -32,7 +32,7 @@ class Settings:
         self.handshake = handshake
         # Whether it is for the lab, and not for one proxy alone: other labs do not get it then.
         self.is_lab_handshake = True
-        self.tls = transport.tls_context(tls)
+        self.tls, self.certificate = transport.tls_context(tls)
         # Whether `tls` is the program's own, False too: else it is the environment's.
         self.has_tls_setting = tls is not None
         self.max_message = max_message

@@ -14,6 +14,7 @@ import struct
 from time import monotonic
 
 from .errors import NOT_STARTED, CommunicationError, TimeoutError
+from .expiry import ClientCertificate
 
 # Most milliseconds of one `poll`: a C int.
 _MOST_POLL_MS = 0x7FFFFFFF
@@ -81,13 +82,14 @@ def tls_context(setting):
     """The context of a `tls=` setting: a context, or the file of certificates to trust.
 
     False is for no TLS. None is what Pyro5's variables say: PYRO_SSL, PYRO_SSL_CACERTS,
-    PYRO_SSL_CLIENTCERT, PYRO_SSL_CLIENTKEY and PYRO_SSL_CLIENTKEYPASSWD.
+    PYRO_SSL_CLIENTCERT, PYRO_SSL_CLIENTKEY and PYRO_SSL_CLIENTKEYPASSWD. The second value is the
+    certificate that these name.
     """
     if setting is None:
         return _context_of_environment()
     if setting is False or isinstance(setting, ssl.SSLContext):
-        return setting or None
-    return _context(os.fspath(setting))
+        return setting or None, None
+    return _context(os.fspath(setting)), None
 
 
 def _context(cacerts):
@@ -98,16 +100,17 @@ def _context(cacerts):
 def _context_of_environment():
     word = os.environ.get("PYRO_SSL", "").lower()
     if word in ("", "0", "off", "no", "false"):
-        return None
+        return None, None
     if word not in ("1", "on", "yes", "true"):
         raise ValueError("the variable PYRO_SSL is true or false, and not {!r}".format(word))
     context = _context(os.environ.get("PYRO_SSL_CACERTS"))
     certificate = os.environ.get("PYRO_SSL_CLIENTCERT")
-    if certificate:
-        key = os.environ.get("PYRO_SSL_CLIENTKEY") or None
-        password = os.environ.get("PYRO_SSL_CLIENTKEYPASSWD") or None
-        context.load_cert_chain(certificate, key, password)
-    return context
+    if not certificate:
+        return context, None
+    key = os.environ.get("PYRO_SSL_CLIENTKEY") or None
+    password = os.environ.get("PYRO_SSL_CLIENTKEYPASSWD") or None
+    context.load_cert_chain(certificate, key, password)
+    return context, ClientCertificate(certificate)
 
 
 def tls_failure(uri, error):
