@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import json
+import socket
 import threading
 import time
 
 import ferrolab
 import Pyro5.api
 import pytest
+from ferrolab.client import transport
 from harness import NEVER, free_port, new_lab, wait_for, within
 from harness.processes import stopped
 
@@ -391,3 +393,39 @@ def test_a_token_of_this_lab_is_not_sent_to_others(labs):
                 proxy._pyroHandshake = "for this proxy"
                 assert proxy.answer() == 42 and heard[-1] == "for this proxy"
         daemon.shutdown()
+
+
+def test_a_name_that_another_lab_has_told_does_not_lead_here(labs, monkeypatch):
+    here, optics, _ = labs
+    resolve = socket.getaddrinfo
+    leads = lambda host, *rest, **more: resolve("localhost" if host == "told.example" else host, *rest, **more)
+    monkeypatch.setattr(socket, "getaddrinfo", leads)
+    uri = f"PYRO:lab.supply@told.example:{optics.uri('lab.supply').rpartition(':')[2]}"
+    with Pyro5.api.Proxy(f"PYRO:Pyro.NameServer@localhost:{optics.ns_port}") as nameserver:
+        nameserver.register("lab.told", uri)
+
+    def read():
+        with ferrolab.connect(f"localhost:{here.ns_port}", timeout=NEVER, connect_timeout=NEVER) as lab:
+            return lab["optics/lab.told"].voltage
+
+    async def read_aio():
+        async with ferrolab.connect(f"localhost:{here.ns_port}", timeout=NEVER, connect_timeout=NEVER).aio as lab:
+            return await lab["optics/lab.told"].voltage
+
+    def watch():
+        with ferrolab.connect(f"localhost:{here.ns_port}", timeout=NEVER, connect_timeout=NEVER) as lab:
+            with lab.watch("optics/lab.told", "voltage") as samples:
+                raise ferrolab.CommunicationError(next(iter(samples)).error)
+
+    ways = (read, lambda: asyncio.run(read_aio()), watch)
+    try:
+        # The lab is on this host itself.
+        assert ways[0]() == ways[1]()
+        monkeypatch.setattr(transport, "is_here", lambda sock, uri: False)
+        for way in ways:
+            with pytest.raises(ferrolab.CommunicationError, match="on its own host only") as refused:
+                way()
+            assert f"at localhost:{optics.ns_port}, names PYRO:" in str(refused.value)
+    finally:
+        with Pyro5.api.Proxy(f"PYRO:Pyro.NameServer@localhost:{optics.ns_port}") as nameserver:
+            nameserver.remove("lab.told")

@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 import shutil
+import socket
 import ssl
 import stat
 import subprocess
@@ -16,6 +17,7 @@ import Pyro5.api
 import Pyro5.errors
 import pytest
 from ferrolab.client.expiry import end_of
+from ferrolab.client.uri import URI
 from harness import NEVER, free_port, wait_for
 from harness.certificates import Certificates, openssl, tls_client
 from harness.lab import binary, new_lab
@@ -249,6 +251,25 @@ def test_the_end_of_a_certificate_is_read(tmp_path):
     (tmp_path / "short.pem").write_text(text)
     for name in ("short.pem", "absent.pem", Path(key).name):
         assert end_of(tmp_path / name) is None, name
+
+
+def test_an_address_that_another_lab_has_told_is_not_shown_a_login(user, monkeypatch):
+    """Not even by the look that finds out whether its certificate is of the login's lab."""
+    ada = user("ada")
+    monkeypatch.setenv("FERROLAB_HOME", str(ada.home))
+    resolve = socket.getaddrinfo
+    leads = lambda host, *rest, **more: resolve("127.0.0.1" if host == "told.example" else host, *rest, **more)
+    monkeypatch.setattr(socket, "getaddrinfo", leads)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(NEVER)
+        uri = URI(f"PYRO:lab.stage@told.example:{server.getsockname()[1]}")
+        uri.is_elsewhere, uri.told_by = True, "192.0.2.1:9090"
+        with pytest.raises(ferrolab.CommunicationError, match="on its own host only"):
+            ferrolab.Proxy(uri, connect_timeout=NEVER).move(1)
+        accepted, _ = server.accept()
+        with accepted:
+            accepted.settimeout(NEVER)
+            assert accepted.recv(1) == b""
 
 
 def days_until(text):

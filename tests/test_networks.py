@@ -8,6 +8,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import ferrolab
 import pytest
 from harness import NEVER, free_port, new_lab, stock_nameserver, wait_for
 from harness.lab import interpreter
@@ -223,3 +224,45 @@ def test_nameservers_elsewhere_have_the_address_of_their_network():
             first.connect(here=first.here.rpartition(".")[0] + ".3")
             for cable in cables:
                 wait_for(lambda: known_at(cable) == [cable.here, "1"], 30, "it has moved")
+
+
+FAR = CONFIGURATION + 'labs: {far: {host: "$far", port: $other}}\n'
+
+
+def test_an_address_that_another_host_has_told_does_not_lead_here():
+    """By the name that this lab has, its service is called all the same."""
+    other = free_port()
+    with networks() as cables, new_lab() as lab:
+        cable = cables[0]
+        with stock_nameserver(cable.client.prefix, host=cable.there, port=other, enableBroadcast=False):
+            lab_on(cables, lab, FAR, far=cable.there, other=other)
+            wait_for_name(lab)
+            uri = f"PYRO:lab.wire@{cable.here}:{lab.uri('lab.wire').rpartition(':')[2]}"
+
+            def run_here(code):
+                environment = plain_environment(PYTHONPATH=str(Path(ferrolab.__file__).parent.parent))
+                command = [*cable.lab.prefix, interpreter(), "-c", code, cable.there, str(other), str(lab.port), uri]
+                return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=NEVER)
+
+            registered = run_here(
+                "import Pyro5.api, sys; there, other, port, uri = sys.argv[1:]\n"
+                "Pyro5.api.locate_ns(there, int(other)).register('lab.told', uri)"
+            )
+            assert registered.returncode == 0, registered.stderr
+
+            def called(name):
+                """A busy host may answer later than another lab is waited for."""
+                done = lab.run("call", name, "echo", "1", check=False)
+                return None if "no answer within" in done.text else done
+
+            here, told = (wait_for(lambda: called(name), NEVER, name) for name in ("lab.wire", "far/lab.told"))
+            assert here.returncode == 0, here.text
+            assert told.returncode == 1 and "own host only" in " ".join(told.text.split()), told.text
+            asked = run_here(
+                "import ferrolab, sys; there, other, port, uri = sys.argv[1:]\n"
+                f"with ferrolab.connect('localhost:' + port, connect_timeout={NEVER}) as lab:\n"
+                "    try:\n        lab['far/lab.told'].echo(1)\n"
+                "    except ferrolab.CommunicationError as error:\n        print(error)\n"
+            )
+            words = f"another lab's server, at {cable.there}:{other}, names {uri}, which is reachable on its own host only"
+            assert asked.stdout.strip() == words, asked.stdout + asked.stderr

@@ -206,7 +206,8 @@ def test_where_a_proxy_of_another_labs_server_may_lead():
     def proxy_from(server, text, is_elsewhere=True):
         uri = URI("PYRO:lab.cell@" + server)
         uri.is_elsewhere = is_elsewhere
-        connection = SimpleNamespace(uri=uri, settings=Settings(), trusted=False)
+        is_here = server.startswith("127.")
+        connection = SimpleNamespace(uri=uri, settings=Settings(), trusted=False, is_here=is_here)
         sent = serpent.dumps({"__class__": "Pyro5.client.Proxy", "state": (text, (), (), (), "hello", 0)})
         return answers.read_value((None, 0, 1, b"", sent), connection)
 
@@ -220,8 +221,12 @@ def test_where_a_proxy_of_another_labs_server_may_lead():
     for server, text in [(away, text) for text in outside] + [("127.0.0.1:1", text) for text in outside + here]:
         found = proxy_from(server, text)
         assert str(found) == text and found.is_elsewhere, (server, text)
+        # Where a name leads is seen at its connection. A server's own address is as it was.
+        told_by = None if server.startswith("127.") or text.endswith("@" + server) else server
+        assert found.told_by == URI(found).told_by == found.beside("y").told_by == told_by
     for server, text in [(away, text) for text in here + names] + [("127.0.0.1:1", text) for text in names]:
         with pytest.raises(errors.SerializeError, match="on its own host only"):
             proxy_from(server, text)
     for text in outside + here + names:
-        assert not proxy_from(away, text, is_elsewhere=False).is_elsewhere
+        found = proxy_from(away, text, is_elsewhere=False)
+        assert not found.is_elsewhere and found.told_by is None

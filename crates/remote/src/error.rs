@@ -119,6 +119,13 @@ pub enum ConnectError {
     /// No answer in time.
     #[error("no answer within {} s", .0.as_secs_f64())]
     Timeout(Duration),
+    /// The address leads to this host, and the proxy is for
+    /// [other hosts](crate::Proxy::with_other_hosts_only).
+    #[error(
+        "another host has named this address, which leads to this one from here: the object is \
+         reachable on its own host only"
+    )]
+    ThisHost,
     /// The daemon refused, with a reason.
     #[error("refused: {0}")]
     Refused(String),

@@ -1,7 +1,7 @@
 //! Sockets: listeners, connections, and the options that are set on them.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -305,6 +305,16 @@ pub(crate) async fn connect_tcp(host: &str, port: u16) -> io::Result<TcpStream> 
     let stream = TcpStream::connect((bare_host(host), port)).await?;
     set_options(&SockRef::from(&stream))?;
     Ok(stream)
+}
+
+/// Whether the other end of a connection is on this host.
+pub(crate) fn leads_here(stream: &TcpStream) -> io::Result<bool> {
+    let (mut peer, here) = (canonical(stream.peer_addr()?), canonical(stream.local_addr()?));
+    // Any other port of the address.
+    peer.set_port(0);
+    // Only an address of this host can be bound; nothing is sent.
+    let is_own = || UdpSocket::bind(peer).is_ok();
+    Ok(peer.ip().is_loopback() || peer.ip() == here.ip() || is_own())
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {

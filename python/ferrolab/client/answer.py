@@ -3,7 +3,7 @@
 from . import message, serializers
 from .class_dict import revive
 from .errors import NOT_STARTED, RAN, CommunicationError, ProtocolError, SerializeError
-from .uri import URI, is_this_host, leads_to_oneself
+from .uri import URI, leads_to_oneself, own_host_only
 
 
 class StreamId(str):
@@ -15,7 +15,7 @@ class StreamId(str):
 def read_value(answer, connection):
     """The result in an answer; its exception is raised.
 
-    `connection` has the attributes `trusted`, `uri` and `settings`.
+    `connection` has the attributes `trusted`, `uri`, `settings` and `is_here`.
     """
     _, flags, number, notes, payload = answer
     if flags & message.ITEM_STREAM:
@@ -48,26 +48,22 @@ def _proxy(text, connection):
     else:
         settings = settings.replaced(handshake="hello", safe=())
         if connection.uri.is_elsewhere:
-            _check_way(uri, connection.uri)
+            _check_way(uri, connection)
             uri.is_elsewhere = True
+            uri.told_by = None if connection.is_here else connection.uri.location
     if settings.make_proxy is None:
         return uri
     return settings.make_proxy(uri, settings)
 
 
 def _check_way(uri, told_by):
-    """Refuses an address that another lab's server has told, and that leads elsewhere from here."""
+    """Refuses an address that a connection to another lab has told, and that leads here.
+
+    Where a name leads is seen at its connection (`transport.check_way`).
+    """
     is_its_own = uri.sockname is not None or uri.host is not None and leads_to_oneself(uri.host)
-    if uri.protocol == "PYRO" and not is_its_own:
-        return
-    if uri.protocol == "PYRO" and (told_by.sockname is not None or is_this_host(told_by.host)):
-        return
-    # Here it would lead to whatever this host has there.
-    raise ValueError(
-        "another lab's server, at {}, names {}, which is reachable on its own host only".format(
-            told_by.location, uri
-        )
-    )
+    if uri.protocol != "PYRO" or is_its_own and not told_by.is_here:
+        raise ValueError(own_host_only(uri, told_by.uri.location))
 
 
 def refuse_handshake(uri, reason):

@@ -75,6 +75,7 @@ class Connection:
         self.sock, self.trusted = transport.open_socket(uri, timeout, tls)
         self._clock = transport.Clock(self.sock)
         try:
+            self.is_here = transport.is_here(self.sock, uri)
             self._shake_hands(handshake, deadline)
             self._clock.stop()
         except BaseException as error:

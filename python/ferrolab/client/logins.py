@@ -18,6 +18,8 @@ import ssl
 import sys
 from time import gmtime, monotonic, strftime
 
+from . import transport
+
 # Handshake data of a client that has set none.
 NO_TOKEN = "hello"
 # Seconds for which it is remembered how a server answers a login.
@@ -193,7 +195,7 @@ def _way_of(uri, login, context, timeout):
     if known is not None and monotonic() - known[0] < _REMEMBERED:
         return known[1]
     try:
-        with socket.create_connection(place[:2], timeout) as sock:
+        with transport.connect(uri, timeout) as sock:
             with context.wrap_socket(sock, server_hostname=uri.host.strip("[]")):
                 way = _TRUSTED
     except ssl.SSLCertVerificationError:

@@ -105,14 +105,17 @@ def look_up(nameserver, name, settings):
     """The URI of a name, from the nameserver at this URI."""
     remote = RemoteObject(nameserver, settings)
     try:
-        found = remote.call("lookup", (name,), None, 0, settings.connect_timeout)
+        found = URI(remote.call("lookup", (name,), None, 0, settings.connect_timeout))
+        asked = remote.pool.own()
+        if nameserver.is_elsewhere and not (asked is not None and asked.is_here):
+            found.told_by = nameserver.location
     except CommunicationError as error:
         raise CommunicationError(
             "cannot look up {!r}: {}".format(name, error), outcome=NOT_STARTED
         ) from error
     finally:
         remote.pool.close()
-    return URI(found)
+    return found
 
 
 def list_names(nameserver, settings):

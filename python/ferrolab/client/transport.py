@@ -15,6 +15,7 @@ from time import monotonic
 
 from .errors import NOT_STARTED, CommunicationError, TimeoutError
 from .expiry import ClientCertificate
+from .uri import leads_here, own_host_only
 
 # Most milliseconds of one `poll`: a C int.
 _MOST_POLL_MS = 0x7FFFFFFF
@@ -40,7 +41,7 @@ def open_socket(uri, timeout, tls=None):
             except BaseException:
                 sock.close()
                 raise
-        sock = socket.create_connection((uri.host, uri.port), timeout)
+        sock = connect(uri, timeout)
     except AttributeError:
         raise CommunicationError(
             "this system has no Unix sockets: {}".format(where), outcome=NOT_STARTED
@@ -58,6 +59,32 @@ def open_socket(uri, timeout, tls=None):
     if tls is None:
         return sock, False
     return _wrap(sock, uri, tls), is_trusted(uri, tls)
+
+
+def connect(uri, timeout):
+    """A TCP connection to the host of `uri`, on which nothing is sent yet."""
+    sock = socket.create_connection((uri.host, uri.port), timeout)
+    try:
+        check_way(sock, uri)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def check_way(sock, uri):
+    """Refuses a connection to this host by an address that another lab's server has named."""
+    if uri.told_by is not None and leads_here(sock):
+        raise CommunicationError(own_host_only(uri, uri.told_by), outcome=NOT_STARTED)
+
+
+def is_here(sock, uri):
+    """Whether the server of `uri` is on this host; asked of servers of other labs only."""
+    try:
+        return uri.is_elsewhere and (uri.sockname is not None or leads_here(sock))
+    except OSError:
+        # It has ended the connection already.
+        return False
 
 
 def set_tcp_options(sock):

@@ -13,16 +13,20 @@ class URI:
 
     `tls` is the TLS context for its server, where the directory that has told it knows one.
     `is_elsewhere`: another lab's directory has named it, so this lab's token is not sent there.
+    `told_by`: the location of the server on another host that has named it. It must not lead to
+    this host.
     """
 
-    __slots__ = ("host", "is_elsewhere", "object", "port", "protocol", "sockname", "tls")
+    __slots__ = ("host", "is_elsewhere", "object", "port", "protocol", "sockname", "tls", "told_by")
 
     def __init__(self, text):
         self.tls = None
         self.is_elsewhere = False
+        self.told_by = None
         if isinstance(text, URI):
             self.tls = text.tls
             self.is_elsewhere = text.is_elsewhere
+            self.told_by = text.told_by
             text = str(text)
         match = _URI.match(text) if isinstance(text, str) else None
         if match is None or match.group(1) == "PYRO" and not match.group(3):
@@ -46,7 +50,7 @@ class URI:
     def beside(self, object_id):
         """The URI of another object of the same server."""
         made = URI("PYRO:{}@{}".format(object_id, self.location))
-        made.tls, made.is_elsewhere = self.tls, self.is_elsewhere
+        made.tls, made.is_elsewhere, made.told_by = self.tls, self.is_elsewhere, self.told_by
         return made
 
     @property
@@ -115,13 +119,16 @@ def leads_to_oneself(host):
     return any(address.is_loopback or address.is_unspecified for address in addresses)
 
 
-def is_own_address(host):
-    """Whether a host is an address of this host: no other can be bound. A name does not count."""
+def is_own_address(host, *zone):
+    """Whether a host is an address of this host: no other can be bound. A name does not count.
+
+    `zone` is the rest of a socket's IPv6 address.
+    """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
         family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
         with socket.socket(family, socket.SOCK_DGRAM) as own:
-            own.bind((host, 0))
+            own.bind((host, 0) + zone)
     except (OSError, ValueError):
         return False
     return True
@@ -136,3 +143,17 @@ def is_this_host(host):
     except OSError:
         return False
     return bool(found) and all(map(is_own_address, found))
+
+
+def leads_here(sock):
+    """Whether the other end of a TCP connection is on this host."""
+    host, _, *zone = sock.getpeername()
+    return leads_to_oneself(host) or host == sock.getsockname()[0] or is_own_address(host, *zone)
+
+
+def own_host_only(uri, teller):
+    """The reason why an address that another lab's server, at `teller`, has named is refused."""
+    # Here it would lead to whatever this host has there.
+    return "another lab's server, at {}, names {}, which is reachable on its own host only".format(
+        teller, uri
+    )

@@ -14,9 +14,15 @@ use crate::paths::Paths;
 
 /// The answer of another lab's nameserver.
 enum LookedUp {
-    At(Box<LabReader>, Uri),
+    At(Box<LabReader>, Told),
     /// It does not know the name; the names that it knows.
     Unknown(Vec<String>),
+}
+
+/// An address, and whether the nameserver that has named it is on this host.
+struct Told {
+    uri: Uri,
+    is_here: bool,
 }
 
 /// A service of another lab; `None` for a name that is in none of them.
@@ -32,10 +38,10 @@ pub(super) async fn service(
     let Some((lab, own)) = found else { return Ok(None) };
     let answers = look_up(paths, vec![lab.clone()], own).await;
     match answers.into_iter().next() {
-        Some((_, Ok(LookedUp::At(reader, uri)))) if is_reachable(lab, &uri) => {
-            Ok(Some(ServiceTarget::of_lab(uri, *reader)))
+        Some((_, Ok(LookedUp::At(reader, Told { uri, is_here })))) if is_reachable(lab, &uri) => {
+            Ok(Some(ServiceTarget::of_lab(uri, *reader, !is_here)))
         }
-        Some((_, Ok(LookedUp::At(_, uri)))) => Err(miette!(
+        Some((_, Ok(LookedUp::At(_, Told { uri, .. })))) => Err(miette!(
             help =
                 format!("write `host: public` in the daemon's configuration on {}", host_of(lab)),
             "'{own}' of the lab '{}' is reachable on its own host only: {}",
@@ -101,7 +107,10 @@ async fn look_up(
         async move {
             let mut nameserver = reader.nameserver();
             match nameserver.lookup(&name).await {
-                Ok(uri) => Ok(LookedUp::At(Box::new(reader), uri)),
+                Ok(uri) => {
+                    let told = Told { uri, is_here: nameserver.is_here() };
+                    Ok(LookedUp::At(Box::new(reader), told))
+                }
                 Err(Error::Remote(_)) => {
                     let names = nameserver.list(None).await.unwrap_or_default();
                     Ok(LookedUp::Unknown(
@@ -116,7 +125,8 @@ async fn look_up(
 }
 
 /// Whether an address that another lab has told leads there: one of another host's loopback leads
-/// here, and so does a name for this host's own nameserver.
+/// here, and so does a name for this host's own nameserver. Where any other name leads is seen at
+/// its connection.
 fn is_reachable(lab: &OtherLab, uri: &Uri) -> bool {
     let leads_elsewhere = match uri {
         Uri::Pyro { location: Location::Tcp { host, .. }, .. } => {

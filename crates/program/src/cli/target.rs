@@ -23,6 +23,8 @@ pub(super) struct ServiceTarget {
     tls: Option<ClientTls>,
     /// A login of this user in the server's lab.
     login: Option<ClientLogin>,
+    /// Whether another host has named its address, which must not lead to this one then.
+    is_told: bool,
 }
 
 impl ServiceTarget {
@@ -38,13 +40,14 @@ impl ServiceTarget {
         };
         let tls = of_environment()?;
         let login = login.filter(|_| tls.is_none());
-        Ok(ServiceTarget { uri, tls, login })
+        Ok(ServiceTarget { uri, tls, login, is_told: false })
     }
 
-    /// An object of a daemon of another lab, which is called as the lab is read.
-    pub(super) fn of_lab(uri: Uri, lab: LabReader) -> Self {
+    /// An object of a daemon of another lab, which is called as the lab is read. Its address
+    /// `is_told` where the lab is on another host.
+    pub(super) fn of_lab(uri: Uri, lab: LabReader, is_told: bool) -> Self {
         let (tls, login) = lab.into_keys();
-        ServiceTarget { uri, tls, login }
+        ServiceTarget { uri, tls, login, is_told }
     }
 
     /// An object of a daemon of this lab.
@@ -53,7 +56,7 @@ impl ServiceTarget {
     /// The files for TLS cannot be used.
     pub(super) fn of_daemon(uri: Uri, keys: TlsKeys<'_>, paths: &Paths) -> Result<Self, Report> {
         let tls = tls::for_command(keys, &authority(paths)).map_err(unusable)?;
-        Ok(ServiceTarget { uri, tls, login: None })
+        Ok(ServiceTarget { uri, tls, login: None, is_told: false })
     }
 
     /// TLS for its server.
@@ -86,6 +89,7 @@ impl ServiceTarget {
 
     fn proxy_of(&self, uri: Uri) -> Proxy {
         let proxy = Proxy::from(uri);
+        let proxy = if self.is_told { proxy.with_other_hosts_only() } else { proxy };
         match (&self.tls, &self.login) {
             (Some(tls), _) => proxy.with_tls(tls.clone()),
             (None, Some(login)) => proxy.with_login(login.clone()),

@@ -15,6 +15,7 @@ use wire::uri::Location;
 use wire::value::{Dict, Value};
 
 use crate::client::login::{ClientLogin, LoginStream};
+use crate::client::reach::Reach;
 use crate::error::ConnectError;
 use crate::frames::{Frame, FrameStream, ReadError};
 use crate::net;
@@ -29,11 +30,17 @@ const SPEAKS_TLS: &str = "it speaks TLS; in the environment set PYRO_SSL=true, a
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {
     /// The address of this host that it comes from; `None` for a Unix socket.
     fn local_ip(&self) -> Option<IpAddr>;
+    /// Whether its other end is on this host.
+    fn leads_here(&self) -> bool;
 }
 
 impl Stream for TcpStream {
     fn local_ip(&self) -> Option<IpAddr> {
         self.local_addr().ok().map(|address| address.ip())
+    }
+
+    fn leads_here(&self) -> bool {
+        net::leads_here(self).unwrap_or(false)
     }
 }
 
@@ -41,12 +48,20 @@ impl Stream for TlsStream<TcpStream> {
     fn local_ip(&self) -> Option<IpAddr> {
         self.get_ref().0.local_ip()
     }
+
+    fn leads_here(&self) -> bool {
+        self.get_ref().0.leads_here()
+    }
 }
 
 #[cfg(unix)]
 impl Stream for tokio::net::UnixStream {
     fn local_ip(&self) -> Option<IpAddr> {
         None
+    }
+
+    fn leads_here(&self) -> bool {
+        true
     }
 }
 
@@ -66,6 +81,7 @@ pub(crate) struct ConnectionSettings {
     pub(crate) correlation_id: Option<[u8; 16]>,
     /// Flags of every request, besides its own.
     pub(crate) flags: Flags,
+    pub(crate) reach: Reach,
 }
 
 /// Open connection to a daemon.
@@ -119,8 +135,8 @@ impl ClientConnection {
         let mut handshake = settings.handshake.clone();
         let stream: Box<dyn Stream> = match (location, &settings.tls) {
             (Location::Tcp { host, port }, None) => match &settings.login {
-                None => Box::new(net::connect_tcp(host, *port).await?),
-                Some(login) => match Box::pin(login.connect(host, *port)).await? {
+                None => Box::new(settings.reach.connect(host, *port).await?),
+                Some(login) => match Box::pin(login.connect(host, *port, settings.reach)).await? {
                     LoginStream::Tls(stream) => stream,
                     LoginStream::Plain(stream, token) => {
                         handshake = token.map_or(handshake, Value::from);
@@ -129,9 +145,12 @@ impl ClientConnection {
                 },
             },
             (Location::Tcp { host, port }, Some(tls)) => {
-                let stream = net::connect_tcp(host, *port).await?;
+                let stream = settings.reach.connect(host, *port).await?;
                 let shaken = tls.connect(net::bare_host(host), stream).await;
                 Box::new(shaken.map_err(ConnectError::Tls)?)
+            }
+            (Location::Unix { .. }, _) if settings.reach == Reach::OtherHosts => {
+                return Err(ConnectError::ThisHost);
             }
             #[cfg(unix)]
             (Location::Unix { path }, _) => Box::new(tokio::net::UnixStream::connect(path).await?),
@@ -154,6 +173,11 @@ impl ClientConnection {
     /// The address of this host that the connection comes from.
     pub(crate) fn local_ip(&self) -> Option<IpAddr> {
         self.frames.stream.local_ip()
+    }
+
+    /// Whether the daemon is on this host.
+    pub(crate) fn leads_here(&self) -> bool {
+        self.stream.leads_here()
     }
 
     /// Sends a request and returns its answer; `None` for a oneway request.

@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::Error;
 
+use crate::client::reach::Reach;
 use crate::error::ConnectError;
 use crate::net;
 use crate::tls::ClientTls;
@@ -39,10 +40,15 @@ impl ClientLogin {
     }
 
     /// Connects to the server at `host`: with TLS, or plainly where it has none.
-    pub(crate) async fn connect(&self, host: &str, port: u16) -> Result<LoginStream, ConnectError> {
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        port: u16,
+        reach: Reach,
+    ) -> Result<LoginStream, ConnectError> {
         let mut untrusted = None;
         for tls in self.tls.iter() {
-            let stream = net::connect_tcp(host, port).await?;
+            let stream = reach.connect(host, port).await?;
             match tls.connect(net::bare_host(host), stream).await {
                 Ok(stream) => return Ok(LoginStream::Tls(Box::new(stream))),
                 // It may be of the lab of the next login.
@@ -52,7 +58,7 @@ impl ClientLogin {
                 Err(error) if is_alert(&error) => return Err(ConnectError::Tls(error)),
                 // It has answered with something else than TLS.
                 Err(_) => {
-                    let stream = net::connect_tcp(host, port).await?;
+                    let stream = reach.connect(host, port).await?;
                     let is_here = stream.peer_addr()?.ip().to_canonical().is_loopback();
                     let token = self.token.as_deref().filter(|_| is_here);
                     return Ok(LoginStream::Plain(stream, token.map(str::to_owned)));

@@ -10,5 +10,6 @@ pub(crate) mod leases;
 pub(crate) mod login;
 pub(crate) mod nameserver;
 pub(crate) mod proxy;
+mod reach;
 
 pub use calls::Called;

@@ -88,6 +88,11 @@ impl NameServer {
         self.proxy.connected.as_ref().and_then(|connected| connected.connection.local_ip())
     }
 
+    /// Whether the nameserver is connected, and on this host.
+    pub fn is_here(&self) -> bool {
+        self.proxy.connected.as_ref().is_some_and(|connected| connected.connection.leads_here())
+    }
+
     /// The URI of a name.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use wire::value::Value;
 
 use crate::client::connection::{ClientConnection, ConnectionSettings};
 use crate::client::login::ClientLogin;
+use crate::client::reach::Reach;
 use crate::error::Error;
 use crate::object::Metadata;
 use crate::tls::ClientTls;
@@ -129,6 +130,14 @@ impl Proxy {
         self
     }
 
+    /// Refuses connections that lead to this host, whatever its name or address: for an address
+    /// that another host has named, where it would mean another object.
+    #[must_use]
+    pub fn with_other_hosts_only(mut self) -> Self {
+        self.settings.reach = Reach::OtherHosts;
+        self
+    }
+
     /// Compresses the requests.
     #[must_use]
     pub fn with_compression(mut self) -> Self {
@@ -198,6 +207,7 @@ impl From<Uri> for Proxy {
                 annotations: Annotations::new(),
                 correlation_id: None,
                 flags: Flags::default(),
+                reach: Reach::default(),
             },
             timeout: None,
             handshake_check: None,

@@ -23,6 +23,7 @@ mod peers;
 mod python;
 mod python_daemon;
 mod python_nameserver;
+mod reach;
 mod reserve;
 mod serving;
 mod threads;

@@ -8,6 +8,7 @@ call can get its answer.
 import asyncio
 import json
 import os
+import socket
 import struct
 import weakref
 
@@ -144,6 +145,7 @@ class AioConnection(asyncio.Protocol):
     def connection_made(self, transport_):
         self._transport = transport_
         sock = transport_.get_extra_info("socket")
+        self.is_here = transport.is_here(sock, self.uri)
         if self.uri.sockname is not None:
             self.trusted = transport.is_process_of_this_user(sock)
         else:
@@ -275,6 +277,8 @@ async def open_connection(uri, settings):
 
     if uri.sockname is not None:
         opening = loop.create_unix_connection(protocol, uri.sockname)
+    elif uri.told_by is not None:
+        opening = _open_elsewhere(loop, protocol, uri, tls)
     else:
         opening = loop.create_connection(protocol, uri.host, uri.port, ssl=tls)
     try:
@@ -290,6 +294,30 @@ async def open_connection(uri, settings):
     left = None if timeout is None else max(timeout - (loop.time() - started), 0.001)
     await connection.shake_hands(handshake, left)
     return connection
+
+
+async def _open_elsewhere(loop, protocol, uri, tls):
+    """Opens a connection that must not lead to this host, which is seen before TLS begins."""
+    failure = None
+    for family, kind, number, _, address in await loop.getaddrinfo(
+        uri.host, uri.port, type=socket.SOCK_STREAM
+    ):
+        sock = None
+        try:
+            sock = socket.socket(family, kind, number)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, address)
+            transport.check_way(sock, uri)
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if not isinstance(error, OSError):
+                raise
+            failure = error
+            continue
+        name = None if tls is None else uri.host
+        return await loop.create_connection(protocol, sock=sock, ssl=tls, server_hostname=name)
+    raise failure
 
 
 def _drop_inherited():
