@@ -177,7 +177,7 @@ impl ClientConnection {
 
     /// Whether the daemon is on this host.
     pub(crate) fn leads_here(&self) -> bool {
-        self.stream.leads_here()
+        self.frames.stream.leads_here()
     }
 
     /// Sends a request and returns its answer; `None` for a oneway request.
