@@ -223,7 +223,7 @@ impl CallFacts {
     }
 
     fn rename(&mut self, object: &str, member: &str) {
-        // Mostly the names of the call before: unchanged texts stay in the caches of all processors.
+        // Mostly the names of the call before: unchanged texts stay in every processor's cache.
         if self.object != object {
             self.object.clear();
             self.object.push_str(object);

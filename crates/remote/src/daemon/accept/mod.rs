@@ -152,8 +152,8 @@ impl Daemon {
         abandon: &CancellationToken,
     ) {
         let shared = Arc::clone(&self.shared);
-        // Each connection has tokens of its own: a wait for a request locks them, and connections on
-        // several processors would pass common ones to and fro.
+        // Two for each connection: a wait for a request locks them, and connections on several
+        // processors would pass common ones to and fro.
         let (stop, abandon) = (stop.child_token(), abandon.child_token());
         connections.spawn(async move {
             // Pinned here and lent: handing it on would take its memory twice.

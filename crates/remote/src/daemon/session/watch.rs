@@ -1,5 +1,5 @@
-//! What a session watches while it waits: the timer that finds its connection idle, and the end of
-//! its client while a request is carried out.
+//! Watches of a session: a timer that finds its connection idle, and a look for its client's end
+//! while a request is carried out.
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
