@@ -77,8 +77,8 @@ class Target:
         pid = entry["pid"]
         self.processes = {"process": pid}
         if is_daemon:
-            workers = [one for one in lab.processes() if one.parent == pid and "ferrolab-worker" in one.command]
-            self.processes |= {"worker": worker.pid for worker in workers}
+            (worker,) = [one for one in lab.processes() if one.parent == pid and "ferrolab-worker" in one.command]
+            self.processes["worker"] = worker.pid
             rows = [row for row in listed["services"] if row["name"].startswith(f"{name}.")]
             # The features of each service.
             self.services = {row["name"]: self._features(row["name"]) for row in rows}

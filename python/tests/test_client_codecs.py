@@ -2,6 +2,7 @@
 
 import marshal
 import math
+import pickle
 import random
 import ssl
 import struct
@@ -224,6 +225,8 @@ def test_where_a_proxy_of_another_labs_server_may_lead():
         # Where a name leads is seen at its connection. A server's own address is as it was.
         told_by = None if server.startswith("127.") or text.endswith("@" + server) else server
         assert found.told_by == URI(found).told_by == found.beside("y").told_by == told_by
+        copied = pickle.loads(pickle.dumps(found))
+        assert (copied, copied.told_by, copied.is_elsewhere) == (found, told_by, True)
     for server, text in [(away, text) for text in here + names] + [("127.0.0.1:1", text) for text in names]:
         with pytest.raises(errors.SerializeError, match="on its own host only"):
             proxy_from(server, text)

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+import threading
 
 import pytest
 from ferrolab.client import errors, transport
@@ -13,7 +14,7 @@ from ferrolab.client.uri import URI, leads_here
 
 NAME = "told.example"
 # Seconds after which a test is taken to hang.
-PATIENCE = 120
+WAIT_DEADLINE = 120
 
 
 def own_address():
@@ -49,18 +50,51 @@ def test_a_name_that_leads_here_is_refused_before_anything_is_sent(monkeypatch, 
     except (OSError, TypeError):
         pytest.skip("this host has no such address")
     with server:
-        server.settimeout(PATIENCE)
+        server.settimeout(WAIT_DEADLINE)
         uri = URI("PYRO:lab.stage@{}:{}".format(NAME, server.getsockname()[1]))
         uri.is_elsewhere, uri.told_by = True, "192.0.2.1:9090"
-        settings = Settings(connect_timeout=PATIENCE, tls=ssl.create_default_context() if tls else False)
+        settings = Settings(connect_timeout=WAIT_DEADLINE, tls=ssl.create_default_context() if tls else False)
         words = "another lab's server, at 192.0.2.1:9090, names PYRO:lab.stage@{}".format(NAME)
         with pytest.raises(errors.CommunicationError, match=words) as caught:
             open_one(uri, settings)
         assert "on its own host only" in str(caught.value) and caught.value.outcome == errors.NOT_STARTED
         accepted, _ = server.accept()
         with accepted:
-            accepted.settimeout(PATIENCE)
+            accepted.settimeout(WAIT_DEADLINE)
             assert accepted.recv(1) == b""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_name_that_leads_elsewhere_is_connected_to_at_its_next_address(monkeypatch, tls):
+    places = []
+    resolve = socket.getaddrinfo
+    one = lambda place: resolve(*place, type=socket.SOCK_STREAM)[0]
+    leads = lambda host, *rest, **more: [one(place) for place in places] if host == NAME else resolve(host, *rest, **more)
+    monkeypatch.setattr(socket, "getaddrinfo", leads)
+    monkeypatch.setattr(transport, "leads_here", lambda sock: False)
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        server.settimeout(WAIT_DEADLINE)
+        places.extend([closed.getsockname(), server.getsockname()])
+        uri = URI("PYRO:lab.stage@{}:9090".format(NAME))
+        uri.is_elsewhere, uri.told_by = True, "192.0.2.1:9090"
+        settings = Settings(connect_timeout=WAIT_DEADLINE, tls=ssl.create_default_context() if tls else False)
+        begun = []
+
+        def serve():
+            accepted, _ = server.accept()
+            with accepted:
+                accepted.settimeout(WAIT_DEADLINE)
+                begun.append(accepted.recv(4096))
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        with pytest.raises(errors.CommunicationError):
+            connect_aio(uri, settings)
+        serving.join()
+        # A handshake of Pyro5, or one of TLS that names the server.
+        (first,) = begun
+        assert NAME.encode() in first if tls else first.startswith(b"PYRO"), first
 
 
 def test_the_other_end_says_where_a_connection_leads(monkeypatch):

@@ -57,7 +57,7 @@ pub(crate) struct Run {
     pub over: CancellationToken,
     /// Why we have killed it, if we have.
     pub verdict: OnceLock<String>,
-    /// Whether it has answered a call since its supervisor has looked.
+    /// Whether it has answered a call since its supervisor looked last.
     pub has_answered: AtomicBool,
     /// Its oneway calls.
     pub oneways: OnewayEnds,

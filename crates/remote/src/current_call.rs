@@ -129,6 +129,11 @@ impl CurrentCall {
         CallInProgress { call: self, since, form }
     }
 
+    /// The beginning of the call, with the time by which a list has shown it, if one has.
+    pub(crate) fn since(&self) -> Option<Beginning> {
+        self.lock().since
+    }
+
     pub(crate) fn set_arguments(&self, arguments: String) {
         self.lock().arguments = Some(arguments);
     }
@@ -201,7 +206,7 @@ impl Beginning {
         Beginning { time: Some(self.time()), ..self }
     }
 
-    /// The time by the wall clock.
+    /// The time by the wall clock; where nobody has looked before, as that clock goes now.
     pub(crate) fn time(&self) -> SystemTime {
         self.time.unwrap_or_else(|| {
             let now = SystemTime::now();

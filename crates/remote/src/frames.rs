@@ -1,4 +1,4 @@
-//! Frames over a byte stream: one that is received, one that is sent.
+//! Frames over a byte stream: the reader, and the stream with its buffers.
 //!
 //! A frame's announced length is checked before memory is allocated, and memory is allocated as
 //! bytes arrive: a peer that announces much and sends little costs little.

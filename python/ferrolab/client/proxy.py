@@ -166,7 +166,7 @@ class Proxy:
         return self.__copy__()
 
     def __reduce__(self):
-        return _unpickled, (str(self._remote.uri), self._remote.settings.portable())
+        return _unpickled, (self._remote.uri, self._remote.settings.portable())
 
     # The names of Pyro5's proxies.
 

@@ -76,7 +76,13 @@ class URI:
         return hash(str(self))
 
     def __reduce__(self):
-        return URI, (str(self),)
+        return _unpickled, (str(self), self.is_elsewhere, self.told_by)
+
+
+def _unpickled(text, is_elsewhere, told_by):
+    made = URI(text)
+    made.is_elsewhere, made.told_by = is_elsewhere, told_by
+    return made
 
 
 def split_addresses(text, default_port=None):

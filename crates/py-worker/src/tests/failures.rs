@@ -208,8 +208,10 @@ async fn why_new_clients_are_refused_is_told() {
         assert_eq!(refused, expected);
         assert_eq!(first.call("scarce", method, vec![with]).await, Ok(Value::None));
         // A channel that was made ready before may be refused at this moment.
+        let end = Instant::now() + SOON;
         let served = loop {
             match bench.client().call("scarce", "fine", vec![]).await {
+                Err(error) if Instant::now() > end => panic!("{error}"),
                 Err(error) => assert_eq!(error.message(), expected),
                 served => break served,
             }
@@ -339,8 +341,10 @@ async fn a_worker_that_answers_calls_moves() {
     let bench = Bench::start(vec![spec]).await;
     let client = bench.client();
     assert_eq!(client.call("mute", "mute", vec![]).await, Ok(Value::None));
+    let end = Instant::now() + SOON;
     // It is asked four times within its limit.
     for calls in 1.. {
+        assert!(Instant::now() < end, "its answers are not lost");
         let counted = client.call("mute", "count", vec![]).await.unwrap();
         let [counted, lost] = counted.as_list().unwrap() else { panic!("{counted}") };
         assert_eq!(counted, &Value::Int(calls), "it was killed");

@@ -124,7 +124,7 @@ impl RunningCalls {
             kind: CallKind::Oneway,
             peer: session.peer.clone(),
             identity: session.identity().known().cloned(),
-            since: since.with_time(),
+            since,
             correlation: Correlation::default(),
             is_overdue: false,
             has_turn: false,

@@ -317,7 +317,11 @@ async def _open_elsewhere(loop, protocol, uri, tls):
             continue
         name = None if tls is None else uri.host
         return await loop.create_connection(protocol, sock=sock, ssl=tls, server_hostname=name)
-    raise failure
+    try:
+        raise failure
+    finally:
+        # Its traceback has this frame.
+        failure = None
 
 
 def _drop_inherited():

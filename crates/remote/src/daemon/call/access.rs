@@ -69,7 +69,7 @@ pub(super) fn begin_call(
     session: &Arc<Session>,
     request: Request,
 ) -> Answer {
-    // Without rules only a batch ends early, when its client loses its login.
+    // Without rules nothing is checked; only a batch of a login may end early.
     let is_batch = matches!(request.operation, Operation::Batch(_));
     if !shared.access.is_on() && !is_batch {
         return catch_panic::begin_call(name, object, session, request);

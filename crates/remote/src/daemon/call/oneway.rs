@@ -178,7 +178,9 @@ impl<'a> OnewayCall<'a> {
         if let Some(result) = ended {
             return self.log(result, false);
         }
-        let OnewayCall { shared, session, object, member, note } = self;
+        let OnewayCall { shared, session, object, member, mut note } = self;
+        // A list may have shown it while it waited for its turn.
+        note.since = session.call.since().unwrap_or(note.since).with_time();
         let shown = shared.calls.begin_oneway(session, (&object, &member), note.since);
         let (shared, session) = (Arc::clone(shared), Arc::clone(session));
         tokio::spawn(async move {
