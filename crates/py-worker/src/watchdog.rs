@@ -3,10 +3,10 @@
 //! Every worker is asked every few seconds. One that has not answered two questions is shown as
 //! hanging: it is stopped, or C code of its driver holds the interpreter lock. One that is merely
 //! busy answers, on a separate thread. An answered call counts from the next look, since a question
-//! can wait behind other messages. Where the configuration has a `watchdog`, a worker is asked four
-//! times within that limit. It counts as dead when it has said nothing for all that time and has not
-//! answered three questions. A daemon that was late itself (stopped, or without a processor) knows
-//! nothing of its workers, and begins anew. Knows no clock.
+//! can wait behind other messages. Where the configuration has a `watchdog`, it is asked four
+//! times within that limit. It counts as dead when it has said nothing for all that time and has
+//! not answered three questions. A daemon that was late itself (stopped, or without a processor)
+//! knows nothing of its workers, and begins anew. Knows no clock.
 
 use std::time::Duration;
 

@@ -312,8 +312,8 @@ pub(crate) fn leads_here(stream: &TcpStream) -> io::Result<bool> {
     let (mut peer, here) = (canonical(stream.peer_addr()?), canonical(stream.local_addr()?));
     // Any other port of the address.
     peer.set_port(0);
-    // Only an address of this host can be bound, but where `net.ipv4.ip_nonlocal_bind` is set: there
-    // every address counts as one. Nothing is sent.
+    // Only an address of this host can be bound. (Where `net.ipv4.ip_nonlocal_bind` is set, every
+    // address counts as one.) Nothing is sent.
     let is_own = || UdpSocket::bind(peer).is_ok();
     Ok(peer.ip().is_loopback() || peer.ip() == here.ip() || is_own())
 }
