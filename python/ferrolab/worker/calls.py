@@ -124,7 +124,7 @@ class Channel:
             return False
         try:
             kind = request[0]
-            answer = self._carry_out(request) if kind <= BATCH else self._answer(kind, request)
+            answer = self._carry_out(*request) if kind <= BATCH else self._answer(kind, request)
         except BaseException as error:
             answer = self._lost(error, request)
         if self._abandoned:
@@ -295,22 +295,22 @@ class Channel:
             if stdio.current.partial:
                 stdio.end_of_call()
 
-    def _carry_out(self, request):
-        (
-            kind,
-            name,
-            member,
-            args,
-            kwargs,
-            serializer,
-            flags,
-            seq,
-            correlation,
-            annotations,
-            has_classes,
-            pin,
-            oneway,
-        ) = request
+    def _carry_out(
+        self,
+        kind,
+        name,
+        member,
+        args,
+        kwargs,
+        serializer,
+        flags,
+        seq,
+        correlation,
+        annotations,
+        has_classes,
+        pin=0,
+        oneway=0,
+    ):
         host, session, current = self._host, self._session, stdio.current
         current.service = name
         method = None

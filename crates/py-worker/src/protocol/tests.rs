@@ -124,9 +124,10 @@ fn requests_agree() {
         assert_eq!((items[0].as_i64(), items.len() - 1), (number, fields.len()), "{name}");
         let theirs = match constant {
             CALL | GET | SET | BATCH => {
-                let taken = between(CALLS, "def _carry_out(self, request):\n", ") = request");
-                let taken = taken.trim_start().trim_start_matches('(').split(',').map(str::trim);
-                taken.filter(|name| !name.is_empty()).skip(1).map(str::to_owned).collect()
+                let parameters = between(CALLS, "def _carry_out(", "):").replace("=0", "");
+                let parameters =
+                    parameters.split(',').map(str::trim).filter(|name| !name.is_empty());
+                parameters.skip(2).map(str::to_owned).collect()
             }
             _ => taken(CALLS, &name).unwrap(),
         };
