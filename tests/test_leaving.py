@@ -102,9 +102,8 @@ class Target:
                 continue
             try:
                 self._visit(service, bring, way, size)
-            except BaseException as error:
-                error.add_note(f"{service}, {step}, {way.__name__}")
-                raise
+            except Exception as error:
+                raise AssertionError(f"{service}, {step}, {way.__name__}") from error
             clients += size
         return clients
 

@@ -125,13 +125,13 @@ fn module(text: &str) -> Result<(), Fault> {
 /// Whether a text is a name of a package alone, or with `==` and a version. It may be pasted into a
 /// shell.
 fn is_package(text: &str) -> bool {
-    const MAX_LEN: usize = 200;
+    const MAX_PACKAGE_BYTES: usize = 200;
     let (name, version) = text.split_once("==").unwrap_or((text, "0"));
     let is_word = |word: &str, also: &str| {
         word.starts_with(|c: char| c.is_ascii_alphanumeric())
             && word.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
     };
-    text.len() <= MAX_LEN && is_word(name, "._-") && is_word(version, "._-+!")
+    text.len() <= MAX_PACKAGE_BYTES && is_word(name, "._-") && is_word(version, "._-+!")
 }
 
 fn is_member(text: &str) -> bool {

@@ -2,6 +2,7 @@
 
 A login's certificate renews itself where the login is found (`renewal`). With PYRO_SSL_CLIENTCERT
 no login is looked for: the program shows the file that the variable names, as it has loaded it.
+Python's `ssl` says the end of a peer's certificate only, so that the file is read here.
 """
 
 import calendar

@@ -48,9 +48,6 @@ class Settings:
 
     def replaced(self, **changes):
         """A copy with other values."""
-        if "tls" in changes:
-            # The file of a certificate belongs to the environment's TLS.
-            changes.setdefault("certificate", None)
         made = Settings.__new__(Settings)
         for slot in Settings.__slots__:
             setattr(made, slot, changes.pop(slot, getattr(self, slot)))

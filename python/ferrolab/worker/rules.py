@@ -40,6 +40,7 @@ def is_plain(value, atoms=ATOMS, containers=CONTAINERS, keys=CONTAINERS, depth=0
 
 
 def _are_plain(items, atoms, containers, keys, depth):
+    """Whether all of these are plain: the items of a container, or the keys of a dict."""
     if len(items) >= _MANY:
         kinds = set(map(type, items))
         if kinds <= atoms:

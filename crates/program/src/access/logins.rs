@@ -16,16 +16,14 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use remote::{CertificateFiles, ClientLogin, ClientTls};
 use serde::{Deserialize, Serialize};
 
+use crate::authority::EXPIRY_WARNING;
 use crate::files::{self, FileError};
 use crate::paths::Paths;
 use crate::state_file;
-
-/// A certificate that ends so soon is warned of: seven days.
-const WARNED: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A login of this user in a lab.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -186,7 +184,7 @@ impl StoredLogin {
              `ferrolab login {host}:{port}` says why",
             until.strftime("%Y-%m-%d")
         );
-        (until.duration_since(Timestamp::now()) < WARNED).then_some(text)
+        (until.duration_since(Timestamp::now()) < EXPIRY_WARNING).then_some(text)
     }
 
     /// The file whose time is that of the last attempt to renew.
@@ -236,6 +234,8 @@ fn bare(host: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::paths::Environment;
 

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use jiff::{Timestamp, ToSpan, civil, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, ToSpan, civil, tz::TimeZone};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber, date_time_ymd,
@@ -30,6 +30,8 @@ use crate::{open, os};
 
 pub(crate) use names::host_names;
 
+/// Time before its end in which a certificate is warned of, whatever it is for: seven days.
+pub(crate) const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Days for which the authority is valid: ten years.
 const AUTHORITY_DAYS: i32 = 3650;
 /// Days for which a host's certificate is valid. Some systems accept 825 at most.

@@ -14,13 +14,13 @@ use crate::paths::Paths;
 
 /// The answer of another lab's nameserver.
 enum LookedUp {
-    At(Box<LabReader>, Told),
+    At(Box<LabReader>, FoundService),
     /// It does not know the name; the names that it knows.
     Unknown(Vec<String>),
 }
 
-/// An address, and whether the nameserver that has named it is on this host.
-struct Told {
+/// The address of a service, and whether the nameserver that has named it is on this host.
+struct FoundService {
     uri: Uri,
     is_here: bool,
 }
@@ -38,10 +38,12 @@ pub(super) async fn service(
     let Some((lab, own)) = found else { return Ok(None) };
     let answers = look_up(paths, vec![lab.clone()], own).await;
     match answers.into_iter().next() {
-        Some((_, Ok(LookedUp::At(reader, Told { uri, is_here })))) if is_reachable(lab, &uri) => {
+        Some((_, Ok(LookedUp::At(reader, FoundService { uri, is_here }))))
+            if is_reachable(lab, &uri) =>
+        {
             Ok(Some(ServiceTarget::of_lab(uri, *reader, !is_here)))
         }
-        Some((_, Ok(LookedUp::At(_, Told { uri, .. })))) => Err(miette!(
+        Some((_, Ok(LookedUp::At(_, FoundService { uri, .. })))) => Err(miette!(
             help =
                 format!("write `host: public` in the daemon's configuration on {}", host_of(lab)),
             "'{own}' of the lab '{}' is reachable on its own host only: {}",
@@ -108,8 +110,8 @@ async fn look_up(
             let mut nameserver = reader.nameserver();
             match nameserver.lookup(&name).await {
                 Ok(uri) => {
-                    let told = Told { uri, is_here: nameserver.is_here() };
-                    Ok(LookedUp::At(Box::new(reader), told))
+                    let found = FoundService { uri, is_here: nameserver.is_here() };
+                    Ok(LookedUp::At(Box::new(reader), found))
                 }
                 Err(Error::Remote(_)) => {
                     let names = nameserver.list(None).await.unwrap_or_default();

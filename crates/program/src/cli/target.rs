@@ -24,7 +24,7 @@ pub(super) struct ServiceTarget {
     /// A login of this user in the server's lab.
     login: Option<ClientLogin>,
     /// Whether another host has named its address, which must not lead to this one then.
-    is_told: bool,
+    is_named_elsewhere: bool,
 }
 
 impl ServiceTarget {
@@ -40,14 +40,14 @@ impl ServiceTarget {
         };
         let tls = of_environment()?;
         let login = login.filter(|_| tls.is_none());
-        Ok(ServiceTarget { uri, tls, login, is_told: false })
+        Ok(ServiceTarget { uri, tls, login, is_named_elsewhere: false })
     }
 
     /// An object of a daemon of another lab, which is called as the lab is read. Its address
-    /// `is_told` where the lab is on another host.
-    pub(super) fn of_lab(uri: Uri, lab: LabReader, is_told: bool) -> Self {
+    /// `is_named_elsewhere` where the lab is on another host.
+    pub(super) fn of_lab(uri: Uri, lab: LabReader, is_named_elsewhere: bool) -> Self {
         let (tls, login) = lab.into_keys();
-        ServiceTarget { uri, tls, login, is_told }
+        ServiceTarget { uri, tls, login, is_named_elsewhere }
     }
 
     /// An object of a daemon of this lab.
@@ -56,7 +56,7 @@ impl ServiceTarget {
     /// The files for TLS cannot be used.
     pub(super) fn of_daemon(uri: Uri, keys: TlsKeys<'_>, paths: &Paths) -> Result<Self, Report> {
         let tls = tls::for_command(keys, &authority(paths)).map_err(unusable)?;
-        Ok(ServiceTarget { uri, tls, login: None, is_told: false })
+        Ok(ServiceTarget { uri, tls, login: None, is_named_elsewhere: false })
     }
 
     /// TLS for its server.
@@ -89,7 +89,7 @@ impl ServiceTarget {
 
     fn proxy_of(&self, uri: Uri) -> Proxy {
         let proxy = Proxy::from(uri);
-        let proxy = if self.is_told { proxy.with_other_hosts_only() } else { proxy };
+        let proxy = if self.is_named_elsewhere { proxy.with_other_hosts_only() } else { proxy };
         match (&self.tls, &self.login) {
             (Some(tls), _) => proxy.with_tls(tls.clone()),
             (None, Some(login)) => proxy.with_login(login.clone()),

@@ -6,19 +6,18 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use remote::{OwnCallReason, Peer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::authority::EXPIRY_WARNING;
 use crate::host::alarms::AlarmRow;
 use crate::host::drivers::DriverRow;
 use crate::host::registration::UnleasedNames;
 
 /// Bytes of a name in a report after which it is cut.
 const MAX_NAME_BYTES: usize = 80;
-/// A certificate that expires so soon is warned of: seven days.
-const EXPIRY_WARNING: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Bytes of a sentence in a report after which it is cut.
 const MAX_SENTENCE_BYTES: usize = 300;
 

@@ -9,9 +9,8 @@ use serde::Serialize;
 
 use super::Finding;
 use crate::access::{User, Users};
+use crate::authority::EXPIRY_WARNING;
 
-/// Time before its end in which a certificate is warned of: seven days.
-const ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Time after its end from which nobody misses it any longer: thirty days.
 const LONG_OVER: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Users are named up to this number.
@@ -36,7 +35,7 @@ pub(crate) fn ending_logins(users: &Users, now: Timestamp) -> Vec<EndingLogin> {
         let until = machines.map(|login| login.until).max()?;
         let left = until.duration_since(now);
         let has_ended = !left.is_positive();
-        (left < ENDS_SOON && left > -LONG_OVER).then(|| EndingLogin {
+        (left < EXPIRY_WARNING && left > -LONG_OVER).then(|| EndingLogin {
             user: user.clone(),
             until,
             has_ended,

@@ -61,23 +61,7 @@ fn begin_batch_of_user(
 
 /// Begins a call of an object without a lock, if its client may make it. Of a batch the entries
 /// before the first refused one are made, as with an entry that raises.
-#[inline]
 pub(super) fn begin_call(
-    shared: &Arc<Shared>,
-    name: CallName<'_>,
-    object: &Arc<dyn Object>,
-    session: &Arc<Session>,
-    request: Request,
-) -> Answer {
-    // Without rules nothing is checked; only a batch of a login may end early.
-    let is_batch = matches!(request.operation, Operation::Batch(_));
-    if !shared.access.is_on() && !is_batch {
-        return catch_panic::begin_call(name, object, session, request);
-    }
-    begin_checked_call(shared, name, object, session, request)
-}
-
-fn begin_checked_call(
     shared: &Arc<Shared>,
     name: CallName<'_>,
     object: &Arc<dyn Object>,

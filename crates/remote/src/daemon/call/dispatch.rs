@@ -151,12 +151,7 @@ pub(crate) async fn answer(
     let limited = LimitedCall::of(shared, session, &call.id, &call.request.operation);
     let limited = limited.filter(|_| !call.needs_no_permit);
     let deadline = deadline.filter(|_| !is_oneway);
-    let permit = if deadline.is_none() && !shared.admission.calls.is_multiplex() {
-        Ok(None)
-    } else {
-        take_permit(shared, caller, &call, limited.as_ref(), deadline).await
-    };
-    let permit = match permit {
+    let permit = match take_permit(shared, caller, &call, limited.as_ref(), deadline).await {
         Ok(permit) => permit,
         Err((_, refused)) if is_oneway => {
             let note = OnewayNote::new(shared, session, &current, &responder.header);
