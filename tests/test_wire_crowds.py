@@ -205,14 +205,15 @@ def test_where_those_who_are_in_have_all_descriptors_others_are_refused_by_name(
 
 
 def test_a_multiplex_daemon_serves_as_many_connections_as_it_may_open_files(lab):
-    """With 256: a quarter for handshakes, a hundred for its own files, and two for each."""
+    """With 256: a quarter for handshakes, a hundred for its own files, and three for each."""
     lab.config(CONFIGURATION, daemon="{servertype: multiplex}")
     limited = lab.start("-c", f'ulimit -n 256; exec "{lab.binary}" up', program="/bin/sh")
     assert limited.wait(60) == 0, limited.stdout.read()
     (service,) = lab.ps()["services"]
     uri = service["uri"]
     with contextlib.ExitStack() as stack:
-        for _ in range(46):
-            stack.enter_context(proxy(uri))._pyroBind()
-        with pytest.raises(Pyro5.errors.CommunicationError, match="serves 46, as many as its limit"):
+        for _ in range(30):
+            # A call opens its connection's channel to the worker.
+            assert stack.enter_context(proxy(uri)).echo(1) == [[1], {}]
+        with pytest.raises(Pyro5.errors.CommunicationError, match="serves 30, as many as its limit"):
             stack.enter_context(proxy(uri))._pyroBind()

@@ -12,7 +12,7 @@ import pytest
 
 from workers import (
     BATCH, BEGUN, CALL, CLOSE, DRIVERS, END, GET, JSON, MARSHAL, MSGPACK, RAISED, REST,
-    SERPENT, SET, STREAM, TIMEOUT, VALUE, Raised, Worker, frame, probe, raises, service, start,
+    SERPENT, SET, STREAM, TIMEOUT, VALUE, Raised, Worker, probe, raises, service, start,
     wait_for,
 )
 
@@ -173,7 +173,7 @@ def test_streams(shared):
     ended = channel.call("lab.probe", "events").count("stream ended")
     number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]
     channel.next(number)
-    channel.sock.sendall(frame((CLOSE, number)))
+    channel.send(CLOSE, number)
     assert channel.call("lab.probe", "events").count("stream ended") == ended + 1
 
     number = channel.operation(CALL, "lab.probe", "stream", (5,))[1]

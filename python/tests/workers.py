@@ -63,14 +63,21 @@ class Raised(Exception):
 class Channel:
     """A session's channel."""
 
-    def __init__(self, sock, session, address=("127.0.0.1", 5555)):
-        self.sock, self.session = sock, session
-        self.sock.settimeout(TIMEOUT)
-        self.sock.sendall(frame((BIND, session, address, ("127.0.0.1", 7777), "obj")))
+    def __init__(self, requests, answers, session, address=("127.0.0.1", 5555)):
+        self.requests, self.answers, self.session = requests, answers, session
+        self.requests.settimeout(TIMEOUT)
+        self.answers.settimeout(TIMEOUT)
+        self.send(BIND, session, address, ("127.0.0.1", 7777), "obj")
+
+    def send(self, *content):
+        self.requests.sendall(frame(content))
 
     def request(self, *content):
-        self.sock.sendall(frame(content))
-        return read_frame(self.sock)
+        self.send(*content)
+        return self.answer()
+
+    def answer(self):
+        return read_frame(self.answers)
 
     def operation(self, kind, service, member, args=(), kwargs=None, serializer=SERPENT, flags=0,
                   annotations=(), classes=False, oneway=0):
@@ -93,7 +100,8 @@ class Channel:
         return self.request(NEXT, number, serializer, 0, 1, b"\2" * 16, list(annotations))
 
     def close(self):
-        self.sock.close()
+        self.requests.close()
+        self.answers.close()
 
 
 class Worker:
@@ -162,9 +170,10 @@ class Worker:
         if session is None:
             self.sessions += 1
             session = self.sessions
-        ours, theirs = socket.socketpair()
-        self.send(("channel",), theirs)
-        return Channel(ours, session)
+        requests, their_requests = socket.socketpair()
+        answers, their_answers = socket.socketpair()
+        self.send(("channel",), their_answers, their_requests)
+        return Channel(requests, answers, session)
 
     def record(self, wanted):
         """The first record for which `wanted` is true."""

@@ -1,15 +1,20 @@
-//! One channel to a worker: a socket with a thread of the worker at its other end.
+//! One channel to a worker: a socket pair for requests and one for answers, with a thread of the
+//! worker at their other ends.
 //!
 //! Owns the exchange of one request for one answer: in the common case one write and one read, into
 //! buffers that are kept. Knows nothing of sessions.
+//!
+//! Linux also wakes whoever waits at a Unix socket when the other end *reads*, because there is room
+//! to write again. With one pair for both directions each short call woke the worker's thread and the
+//! daemon once for nothing. So nobody waits at the sockets that are written to, unless they are full.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::sync::Arc;
 
 use remote::{AnswerMemory, Exception, Serializer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use wire::EncodeError;
 use wire::array::Array;
@@ -32,7 +37,10 @@ const MEMORY_PER_BYTE: usize = 2;
 /// A channel. It carries one request at a time.
 #[derive(Debug)]
 pub(crate) struct Channel {
-    stream: UnixStream,
+    /// The runtime does not know it: a registered socket wakes the runtime each time the worker has
+    /// read a request.
+    requests: StdStream,
+    answers: UnixStream,
     /// Bytes that were read and not yet used.
     input: Vec<u8>,
     /// Bytes to be written.
@@ -41,6 +49,23 @@ pub(crate) struct Channel {
     last_array: Option<Arc<Array>>,
     /// How many bytes of both have been written.
     written: usize,
+}
+
+/// The ends of a channel that are the worker's.
+#[derive(Debug)]
+pub(crate) struct WorkerEnds {
+    /// It writes answers here.
+    pub answers: OwnedFd,
+    /// It reads requests here.
+    pub requests: OwnedFd,
+}
+
+impl WorkerEnds {
+    /// As the protocol has them. A worker with a number for one descriptor only has this end of the
+    /// answers until it has said why it does not serve the channel.
+    pub(crate) fn in_order(self) -> Vec<OwnedFd> {
+        vec![self.answers, self.requests]
+    }
 }
 
 /// Why an exchange has failed.
@@ -68,17 +93,20 @@ impl ExchangeError {
 }
 
 impl Channel {
-    /// A new channel, and the end of it that is the worker's.
+    /// A new channel, and the ends of it that are the worker's.
     ///
     /// # Errors
     /// There are no more file descriptors.
-    pub(crate) fn pair() -> io::Result<(Channel, OwnedFd)> {
-        let (ours, theirs) = StdStream::pair()?;
-        ours.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(ours)?;
+    pub(crate) fn pair() -> io::Result<(Channel, WorkerEnds)> {
+        let (requests, their_requests) = StdStream::pair()?;
+        let (answers, their_answers) = StdStream::pair()?;
+        requests.set_nonblocking(true)?;
+        answers.set_nonblocking(true)?;
+        let answers = UnixStream::from_std(answers)?;
         let (input, output) = (Vec::with_capacity(READ_BUFFER_BYTES), Vec::new());
-        let channel = Channel { stream, input, output, last_array: None, written: 0 };
-        Ok((channel, theirs.into()))
+        let channel = Channel { requests, answers, input, output, last_array: None, written: 0 };
+        let (answers, requests) = (their_answers.into(), their_requests.into());
+        Ok((channel, WorkerEnds { answers, requests }))
     }
 
     /// Adds a frame to what is written next.
@@ -114,19 +142,24 @@ impl Channel {
     /// The socket's.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         let elements = self.last_array.as_ref().map_or(&[][..], |array| array.data());
-        loop {
+        while self.written < self.output.len() + elements.len() {
+            // A worker that reads as fast as this writes must not keep the thread from others.
+            tokio::task::coop::consume_budget().await;
             let begin = self.output.get(self.written..).unwrap_or_default();
-            let end = elements.get(self.written.saturating_sub(self.output.len())..);
-            let written = match (begin, end.unwrap_or_default()) {
-                ([], []) => break,
-                (begin, []) => self.stream.write(begin).await?,
-                (begin, end) => {
-                    self.stream.write_vectored(&[IoSlice::new(begin), IoSlice::new(end)]).await?
+            let rest = elements.get(self.written.saturating_sub(self.output.len())..);
+            let written = match rest {
+                None | Some([]) => self.requests.write(begin),
+                Some(rest) => {
+                    self.requests.write_vectored(&[IoSlice::new(begin), IoSlice::new(rest)])
                 }
             };
             match written {
-                0 => return Err(io::ErrorKind::WriteZero.into()),
-                written => self.written += written,
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    UnixStream::from_std(self.requests.try_clone()?)?.writable().await?;
+                }
+                Err(error) => return Err(error),
             }
         }
         self.last_array = None;
@@ -143,7 +176,7 @@ impl Channel {
         let mut frame = Vec::new();
         self.output.is_empty()
             && frames::append(&mut frame, content).is_ok()
-            && self.stream.try_write(&frame).is_ok_and(|written| written == frame.len())
+            && self.requests.write(&frame).is_ok_and(|written| written == frame.len())
     }
 
     /// Whether nothing is queued.
@@ -151,10 +184,10 @@ impl Channel {
         self.output.is_empty()
     }
 
-    /// Whether the worker has closed its end, on a channel without an outstanding answer.
+    /// Whether the worker has closed its ends, on a channel without an outstanding answer.
     pub(crate) fn has_ended(&self) -> bool {
         let waits = |error: &io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        !self.stream.try_read(&mut [0; 1]).as_ref().is_err_and(waits)
+        !self.answers.try_read(&mut [0; 1]).as_ref().is_err_and(waits)
     }
 
     /// Reads an answer; where it `passes` to a caller with this serializer as it is, only what that
@@ -215,9 +248,8 @@ impl Channel {
         }
         Ok(answer?)
     }
-
     async fn read(&mut self) -> io::Result<()> {
-        match self.stream.read_buf(&mut self.input).await? {
+        match self.answers.read_buf(&mut self.input).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),
         }
@@ -231,7 +263,7 @@ fn run_long<T>(length: usize, work: impl FnOnce() -> T) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::Read;
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -248,8 +280,11 @@ mod tests {
             let answer = Value::Tuple(vec![0_i64.into(), Value::List(items.clone())]);
             frames::append(&mut frame, &answer).unwrap();
             assert!(frame.len() > LARGE_ANSWER_BYTES);
-            let mut theirs = StdStream::from(theirs);
-            std::thread::spawn(move || while theirs.write_all(&frame).is_ok() {});
+            std::thread::spawn(move || {
+                let _requests = theirs.requests;
+                let mut answers = StdStream::from(theirs.answers);
+                while answers.write_all(&frame).is_ok() {}
+            });
             for _ in 0..20 {
                 let answered = channel.answer(None, None).await.unwrap();
                 assert!(matches!(answered, Answered::Value(Value::List(read), _) if read == items));
@@ -262,5 +297,32 @@ mod tests {
             false
         };
         assert!(tokio::spawn(reading).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_request_beyond_the_buffers_is_written_while_the_worker_reads() {
+        let (mut channel, theirs) = Channel::pair().unwrap();
+        let content =
+            Value::bytes((0..8 << 20).map(|index| (index % 251) as u8).collect::<Vec<_>>());
+        let mut frame = Vec::new();
+        frames::append(&mut frame, &content).unwrap();
+        channel.queue(&content).unwrap();
+        tokio::select! {
+            biased;
+            _ = channel.flush() => panic!("nobody reads"),
+            () = std::future::ready(()) => {}
+        }
+        assert!((1..frame.len()).contains(&channel.written));
+        let mut read = vec![0; frame.len()];
+        let worker = std::thread::spawn(move || {
+            StdStream::from(theirs.requests).read_exact(&mut read).unwrap();
+            read
+        });
+        channel.flush().await.unwrap();
+        assert!(channel.has_sent_all());
+        assert_eq!(worker.join().unwrap(), frame);
+        drop(theirs.answers);
+        assert!(channel.answer(None, None).await.is_err());
+        assert!(channel.has_ended());
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 use wire::value::{Dict, Value};
 
+use crate::channel::WorkerEnds;
 use crate::frames::{self, HEAD};
 use crate::spec::ServiceSpec;
 
@@ -57,12 +58,12 @@ impl Outgoing {
         Outgoing::new(vec!["load".into(), services.into()], Vec::new())
     }
 
-    pub(crate) fn channel(end: OwnedFd) -> Self {
-        Outgoing::new(vec!["channel".into()], vec![end])
+    pub(crate) fn channel(ends: WorkerEnds) -> Self {
+        Outgoing::new(vec!["channel".into()], ends.in_order())
     }
 
-    pub(crate) fn beside(end: OwnedFd) -> Self {
-        Outgoing::new(vec!["beside".into()], vec![end])
+    pub(crate) fn beside(ends: WorkerEnds) -> Self {
+        Outgoing::new(vec!["beside".into()], ends.in_order())
     }
 
     pub(crate) fn close_stream(stream: i64) -> Self {

@@ -1,7 +1,8 @@
 //! The protocol between a daemon and its workers: the one description of both sides.
 //!
 //! Three kinds of sockets carry frames: a control socket and a log socket for each worker, and
-//! channels, each for the calls of one session at a time.
+//! channels, each for the calls of one session at a time. A channel is a pair of sockets for
+//! requests and one for answers ([`channel`](crate::channel) says why).
 //!
 //! ```text
 //! offset  size  content
@@ -69,7 +70,7 @@
 //! from the daemon
 //! start         (settings)                  first; with 1 descriptor: the log socket
 //! load          (specs)
-//! channel       ()                          with 1 descriptor: a channel to serve
+//! channel       ()                          with 2 descriptors, answers and requests: serve it
 //! beside        ()                          the same, on a thread beside all calls
 //! close_stream  (stream)
 //! ping          (number)

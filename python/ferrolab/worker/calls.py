@@ -83,17 +83,18 @@ def _is_callback(method):
 class Channel:
     """One channel: the calls of a session, one after the other."""
 
-    def __init__(self, host, sock):
+    def __init__(self, host, answers, requests):
         self._host = host
-        self._sock = sock
-        self._reader = framing.Reader(sock)
+        self._answers = answers
+        self._requests = requests
+        self._reader = framing.Reader(requests)
         self._number = None
         self._session = None
         self._abandoned = False
 
     def fileno(self):
-        """The number of the socket's file descriptor."""
-        return self._sock.fileno()
+        """The number of the file descriptor that requests come from."""
+        return self._requests.fileno()
 
     def serve(self):
         """Carries out requests until the daemon closes the channel."""
@@ -138,11 +139,11 @@ class Channel:
             # Both may be large, and the daemon reads the answer when it has memory for it.
             answer = request = None
             if type(data) is bytes:
-                framing.send_encoded(self._sock, data)
+                framing.send_encoded(self._answers, data)
             elif type(data) is arrays.Packed:
-                framing.send_packed(self._sock, data)
+                framing.send_packed(self._answers, data)
             else:
-                framing.send_parts(self._sock, *data)
+                framing.send_parts(self._answers, *data)
             if self._reader.had_huge:
                 self._reader.had_huge = False
                 allocator.trim_later()
@@ -156,7 +157,7 @@ class Channel:
     def _refuse_arrays(self, error):
         text = "an array of the request cannot be made: {}".format(error)
         refused = exceptions.exception(pyro.error_class("SerializeError")(text), SERPENT)
-        framing.send_frame(self._sock, (RAISED, refused))
+        framing.send_frame(self._answers, (RAISED, refused))
         return True
 
     def serve_ready(self):
@@ -209,20 +210,29 @@ class Channel:
     def shut(self):
         """Lets no more requests in; the one that is being carried out is still answered."""
         try:
-            self._sock.shutdown(0)
+            self._requests.shutdown(0)
         except OSError:
             pass
 
     def close(self):
         """Ends the channel; its session ends with its last channel."""
-        self._sock.close()
-        self._unbind()
+        try:
+            self._close_sockets()
+        finally:
+            self._unbind()
 
     def abandon(self):
-        """In a forked child: the socket and the session are the worker's, instruments too."""
+        """In a forked child: the sockets and the session are the worker's, instruments too."""
         self._session = None
         self._abandoned = True
-        self._sock.close()
+        self._close_sockets()
+
+    def _close_sockets(self):
+        # A driver may have closed one of the numbers.
+        try:
+            self._requests.close()
+        finally:
+            self._answers.close()
 
     def _unbind(self):
         session, self._session = self._session, None
@@ -279,7 +289,7 @@ class Channel:
             answer = VALUE, is_well
         else:
             answer = RAISED, exceptions.exception(error, SERPENT, None, self._host.daemon)
-        framing.send_frame(self._sock, answer)
+        framing.send_frame(self._answers, answer)
 
     def _to_safe_state(self, name, member, call):
         stdio.current.service = name
@@ -411,7 +421,7 @@ class Channel:
         except RuntimeError:
             # No further thread can be started: it is carried out here, and later calls of its
             # client wait for it.
-            framing.send_frame(self._sock, (BEGUN,))
+            framing.send_frame(self._answers, (BEGUN,))
             self._host.oneways.run(call, _nothing)
             return None
         return (BEGUN,)

@@ -168,19 +168,20 @@ class Worker:
             self._begin_end(seconds)
 
     def _take_channel(self, fds, channels):
-        """Serves a channel among these, or ends it and says why."""
+        """Serves the channel of these descriptors, or ends it and says why."""
         try:
-            if not fds:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-            for fd in fds:
-                channel = Channel(self, framing.take_socket(fd))
-                try:
-                    channels.add(channel)
-                except BaseException as error:
-                    # The reason comes before the end of the channel that it explains.
-                    self._refuse_channels(error)
-                    channel.close()
-                    return
+            # The kernel drops those for which the process has no number left.
+            sockets = [framing.take_socket(fd) for fd in fds]
+            try:
+                if len(sockets) != 2:
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+                channels.add(Channel(self, *sockets))
+            except BaseException as error:
+                # The reason comes before the end of the channel that it explains.
+                self._refuse_channels(error)
+                for sock in sockets:
+                    sock.close()
+                return
         except BaseException as error:
             self._refuse_channels(error)
         else:

@@ -298,10 +298,15 @@ pub(crate) async fn run(assignment: DaemonAssignment, lifeline: &Lifeline) -> Re
     Ok(())
 }
 
-/// How many connections there may be: one to a Python service has a channel to its worker besides.
+/// Open files of a connection to a Python service: the client's socket, and the two sockets of a
+/// channel to the worker.
+const FILES_PER_PYTHON_CONNECTION: u64 = 3;
+
+/// How many connections there may be.
 fn connections(services: &[Service]) -> Connections {
     let is_python = |service: &Service| matches!(service.target, Target::Python { .. });
-    Connections::allowed(if services.iter().any(is_python) { 2 } else { 1 })
+    let each = if services.iter().any(is_python) { FILES_PER_PYTHON_CONNECTION } else { 1 };
+    Connections::allowed(each)
 }
 
 /// Serves the built-in services; one that cannot be made is reported, and the others serve.

@@ -7,6 +7,7 @@ use remote::{Context, HealthCheck, MethodCall, Operation, Peer, Serializer, Sess
 use wire::value::{Array, Dict, Value};
 
 use super::*;
+use crate::channel::WorkerEnds;
 use crate::control::{Message, Outgoing};
 use crate::frames::{self, Answered};
 use crate::reap_descendants::Mark;
@@ -216,11 +217,12 @@ fn a_list_of_floats_is_passed_on_without_its_values() {
 #[test]
 fn messages_to_the_worker_agree() {
     let fd = || std::os::unix::net::UnixStream::pair().unwrap().0.into();
+    let ends = || WorkerEnds { requests: fd(), answers: fd() };
     let sent = [
         Outgoing::start(Dict::new(), fd()),
         Outgoing::load([]),
-        Outgoing::channel(fd()),
-        Outgoing::beside(fd()),
+        Outgoing::channel(ends()),
+        Outgoing::beside(ends()),
         Outgoing::close_stream(1),
         Outgoing::ping(1),
         Outgoing::answer(1, Ok(Value::None)),
