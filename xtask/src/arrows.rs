@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lab-config", &["wire"]),
     ("lab-files", &["remote"]),
     ("nameserver", &["wire", "remote"]),
+    ("native-services", &["remote"]),
     ("outbound", &["lab-config", "nameserver", "remote"]),
     ("history", &[]),
     ("py-worker", &["wire", "remote", "supervisor"]),
@@ -29,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "lab-config",
             "lab-files",
             "nameserver",
+            "native-services",
             "outbound",
             "history",
             "py-worker",
@@ -81,6 +83,11 @@ const BANS: &[(&str, &[&[&str]], &str)] = &[
         "nameserver",
         &[YAML, HTTP, CLI],
         "nameserver keeps names: its settings come typed, its process is the binary's",
+    ),
+    (
+        "native-services",
+        &[YAML, SQL, HTTP, CLI],
+        "native-services drives instruments: parameters come as values, its daemon is the binary's",
     ),
     (
         "history",

@@ -133,6 +133,14 @@ const ROOMS: &[(&str, &[Room])] = &[
         ],
     ),
     (
+        "native-services",
+        &[
+            (&["lib"], "the list of the services"),
+            (&["loopback", "multimeter", "power_supply"], "one service each"),
+            (&["bench"], "what simulated instruments share; knows no service"),
+        ],
+    ),
+    (
         "outbound",
         &[
             (&["etcd"], "the client of etcd, for nameservers"),

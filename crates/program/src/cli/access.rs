@@ -196,7 +196,7 @@ fn kinds_of(configuration: &Configuration, service: &str, member: &str) -> &'sta
     let Some(Target::Native(native)) = service.map(|service| &service.target) else {
         return EITHER;
     };
-    let native = host::native_services().into_iter().find(|known| known.name == *native);
+    let native = host::describe_natives().into_iter().find(|known| known.name == *native);
     match native {
         Some(native) if native.attrs.iter().any(|name| name == member) => PROPERTY,
         Some(native) if native.methods.iter().any(|name| name == member) => METHOD,

@@ -1,8 +1,8 @@
 //! The daemon process: services behind one address, in Rust or in Python.
 //!
 //! Owns the start and the end of a daemon, and its report to the supervisor. Serving is the
-//! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services in
-//! [`native`].
+//! `remote` crate's; Python drivers live in workers ([`py_worker`]), built-in services are
+//! the crate [`native_services`]'s.
 
 mod access;
 pub(crate) mod address;
@@ -21,7 +21,7 @@ mod locks;
 mod member_facts;
 mod messages;
 mod nameserver_turns;
-mod native;
+mod native_members;
 mod own_clients;
 mod packages;
 mod parameters;
@@ -41,6 +41,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lab_config::{DaemonClass, DaemonPart, Nameserver, Service, Target};
+use native_services::Benches;
 use py_worker::{DaemonObjects, LOADING, Registry, WorkerSet};
 use remote::{Daemon, DaemonConfig, Listener, Location, Uri};
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ pub(crate) use child_report::{
 pub(crate) use driver_check::{CheckedDriver, check_drivers};
 pub(crate) use locks::LOCK_BROKEN;
 pub(crate) use messages::{DaemonMessage, DaemonOrder};
-pub(crate) use native::all as native_services;
+pub(crate) use native_members::describe_natives;
 pub(crate) use packages::{DriverPackages, driver_packages};
 pub(crate) use registration::UnleasedNames;
 pub(crate) use report::local_address;
@@ -317,10 +318,10 @@ fn register_natives(
     polls: &Polls,
     reporter: &mut Reporter,
 ) {
-    let mut benches = native::Benches::default();
+    let mut benches = Benches::default();
     for service in services {
         let Target::Native(native) = &service.target else { continue };
-        let built = native::build(native, &parameters::dict(&service.parameters), &mut benches)
+        let built = native_services::build(native, &parameters::dict(&service.parameters), &mut benches)
             .and_then(|object| {
                 let facts = member_facts::of(service);
                 let object = remote::with_facts(&service.name, object, &facts);

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access;
 use crate::files::{self, FileError};
-use crate::host::native_services;
+use crate::host::describe_natives;
 use crate::open;
 use crate::paths::{Environment, Paths};
 use crate::state_file;
@@ -398,7 +398,7 @@ fn surroundings(simulates: bool) -> Surroundings {
     let paths = Paths::new(&Environment::current()).ok();
     let known = paths.map(|paths| access::known_names(&paths.access_folder()));
     let (users, groups) = known.unwrap_or_default();
-    Surroundings { simulates, users, groups, ..Surroundings::current(Some(native_services())) }
+    Surroundings { simulates, users, groups, ..Surroundings::current(Some(describe_natives())) }
 }
 
 pub(crate) mod portable;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use remote::{Dict, Exception, Expose, Object};
 
-use super::bench::{Bench, Benches, Wiring, require_finite};
+use crate::bench::{Bench, Benches, Wiring, require_finite};
 
 /// Volts that the supply can be set to at most.
 const MAX_VOLTS: f64 = 30.0;
@@ -12,11 +12,11 @@ const MAX_VOLTS: f64 = 30.0;
 const MAX_AMPERES: f64 = 3.0;
 
 /// The supply; its state is the bench's.
-pub(super) struct PowerSupply {
+pub(crate) struct PowerSupply {
     bench: Arc<Bench>,
 }
 
-pub(super) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn Object>, String> {
+pub(crate) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn Object>, String> {
     Ok(PowerSupply { bench: benches.of(parameters)? }.into_object())
 }
 

@@ -9,7 +9,7 @@ use remote::{Dict, Exception, Value};
 
 /// The benches of one daemon, by name: instruments that name the same one are wired together.
 #[derive(Debug, Default)]
-pub(crate) struct Benches {
+pub struct Benches {
     by_name: HashMap<String, Arc<Bench>>,
 }
 
@@ -79,7 +79,7 @@ impl Wiring {
 }
 
 /// Refuses nan and the infinities, which no instrument can be set to.
-pub(super) fn require_finite(number: f64, what: &str, unit: &str) -> Result<f64, Exception> {
+pub(crate) fn require_finite(number: f64, what: &str, unit: &str) -> Result<f64, Exception> {
     if number.is_finite() {
         return Ok(number);
     }

@@ -1,11 +1,11 @@
 //! `simulated.multimeter`: a native service that reads, with noise, the voltage and the current of
-//! a simulated workbench ([`super::bench`]), which a simulated power supply feeds.
+//! a simulated workbench ([`crate::bench`]), which a simulated power supply feeds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use remote::{Dict, Exception, Expose, Object};
 
-use super::bench::{Bench, Benches, require_finite};
+use crate::bench::{Bench, Benches, require_finite};
 
 /// Volts of noise, root mean square, where nothing else is set.
 const NOISE: f64 = 0.001;
@@ -13,7 +13,7 @@ const NOISE: f64 = 0.001;
 const MAX_SAMPLES: i64 = 1_000_000;
 
 /// The meter.
-pub(super) struct Multimeter {
+pub(crate) struct Multimeter {
     bench: Arc<Bench>,
     noise: Mutex<Noise>,
 }
@@ -25,7 +25,7 @@ struct Noise {
     state: u64,
 }
 
-pub(super) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn Object>, String> {
+pub(crate) fn build(parameters: &Dict, benches: &mut Benches) -> Result<Arc<dyn Object>, String> {
     let noise = match parameters.get("noise") {
         None => NOISE,
         Some(noise) => {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use remote::{Array, Dict, Exception, Expose, Object, Value};
 
+use crate::bench::Benches;
+
 /// Items and bytes that one call returns at most.
 const MAX_ITEMS: i64 = 1_000_000;
 const MAX_BYTES: i64 = 32 << 20;
@@ -17,13 +19,13 @@ const MAX_SECONDS: f64 = 60.0;
 
 /// The instrument.
 #[derive(Debug, Default)]
-pub(super) struct Loopback {
+pub(crate) struct Loopback {
     ticks: AtomicI64,
     /// The last result of `floats`: a benchmark measures its transport, not its making.
     floats: Mutex<Vec<f64>>,
 }
 
-pub(super) fn build(parameters: &Dict) -> Result<Arc<dyn Object>, String> {
+pub(crate) fn build(parameters: &Dict, _: &mut Benches) -> Result<Arc<dyn Object>, String> {
     match parameters.iter().next() {
         None => Ok(Loopback::default().into_object()),
         Some((name, _)) => Err(format!("a loopback has no parameters, and so no {name}")),
