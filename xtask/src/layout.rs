@@ -105,7 +105,7 @@ const ROOMS: &[(&str, &[Room])] = &[
                 &["schema", "data", "date", "address", "secret", "auto", "hash"],
                 "keys and plain values",
             ),
-            (&["problem", "source"], "places in a file and what is wrong there"),
+            (&["problem", "config_text"], "places in a file and what is wrong there"),
         ],
     ),
     (

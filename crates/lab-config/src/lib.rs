@@ -1,14 +1,15 @@
 //! Parser and validator of the configuration file: PyroLab's YAML 1.0 and our keys.
 //!
 //! Owns YAML, the schema and the position of every problem. Must not know processes, listening
-//! sockets or Pyro. The steps: `source` (bytes to text) → `tree` (text to positioned plain data)
-//! → `walk` and `value` (check against `schema`) → `model` (core types) → `rules` (references,
-//! limits and conflicts between values). Each step adds its problems to one list.
+//! sockets or Pyro. The steps: `config_text` (bytes to text) → `tree` (text to positioned plain
+//! data) → `walk` and `value` (check against `schema`) → `model` (core types) → `rules`
+//! (references, limits and conflicts between values). Each step adds its problems to one list.
 
 mod address;
 mod advice;
 mod auto;
 mod bytes;
+mod config_text;
 mod data;
 mod date;
 mod duration;
@@ -25,7 +26,6 @@ mod rules;
 mod scalar;
 mod schema;
 mod secret;
-mod source;
 mod stand_in;
 mod surroundings;
 mod text;
@@ -43,6 +43,7 @@ use serde::Deserialize;
 pub use address::Host;
 pub use advice::did_you_mean;
 pub use bytes::size_text;
+pub use config_text::{read, read_from};
 pub use data::Data;
 pub use duration::seconds_with_unit;
 pub use hash::stable_hash;
@@ -58,11 +59,10 @@ pub use problem::{ConfigError, Severity, Warning};
 pub use reference::{json_schema, markdown};
 pub use rename::{RenameError, RenamedEntry, rename};
 pub use secret::Secret;
-pub use source::{read, read_from};
 pub use surroundings::{Folder, Native, Surroundings};
 
+use config_text::{ConfigText, Place};
 use problem::Findings;
-use source::{Place, Source};
 
 /// Maximum length of a name's metadata in a nameserver, in bytes. PyroLab's daemons register whole
 /// descriptions.
@@ -85,7 +85,7 @@ impl Configuration {
         bytes: &[u8],
         surroundings: &Surroundings,
     ) -> Result<(Configuration, Vec<Warning>, walk::Marks), ConfigError> {
-        let source = match Source::from_bytes(name, bytes) {
+        let source = match ConfigText::from_bytes(name, bytes) {
             Ok(source) => Arc::new(source),
             Err(refused) => {
                 let mut findings = Findings::new(Arc::new(refused.source));

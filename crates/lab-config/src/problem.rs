@@ -13,7 +13,7 @@ use miette::{Diagnostic, LabeledSpan, SourceCode};
 use serde::Serialize;
 use serde_json::json;
 
-use super::source::{Place, Source};
+use super::config_text::{ConfigText, Place};
 
 /// Number of problems that one report shows; further ones are only counted.
 const MAX_PROBLEMS: usize = 100;
@@ -35,7 +35,7 @@ pub struct Problem {
     pub severity: Severity,
     place: Place,
     other: Option<(&'static str, Place)>,
-    source: Arc<Source>,
+    source: Arc<ConfigText>,
 }
 
 /// A problem for which the file is not refused.
@@ -82,7 +82,7 @@ pub struct Report {
 /// Collects problems, each place and message once (an alias leads to one place many times).
 #[derive(Debug)]
 pub(crate) struct Findings {
-    source: Arc<Source>,
+    source: Arc<ConfigText>,
     problems: Vec<Problem>,
     warnings: Vec<Warning>,
     omitted: usize,
@@ -91,7 +91,7 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// None yet.
-    pub(crate) fn new(source: Arc<Source>) -> Findings {
+    pub(crate) fn new(source: Arc<ConfigText>) -> Findings {
         let (problems, warnings) = (Vec::new(), Vec::new());
         Findings { source, problems, warnings, omitted: 0, seen: HashSet::new() }
     }

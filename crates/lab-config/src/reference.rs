@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::config_text::ConfigText;
 use super::problem::Findings;
 use super::scalar::Meaning;
 use super::schema::{
@@ -14,7 +15,6 @@ use super::schema::{
     NAMESERVER, NOTIFY, PACKAGES, PORTABLE, PUSH, PYTHON, Rule, SERVICE, SIMULATE, SUPERVISION,
     Section, TOP, ValueKind, WEB,
 };
-use super::source::Source;
 use super::tree::{self, Content, Node};
 use super::{bytes, duration};
 
@@ -327,7 +327,7 @@ fn cell(text: &str) -> String {
 
 /// A YAML text of the tables as JSON.
 fn plain(yaml: &str) -> Value {
-    let mut nothing = Findings::new(Arc::new(Source::new("table", yaml)));
+    let mut nothing = Findings::new(Arc::new(ConfigText::new("table", yaml)));
     tree::parse(&mut nothing, yaml).map_or(Value::Null, |node| data(&node))
 }
 

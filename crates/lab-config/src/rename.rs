@@ -6,8 +6,8 @@
 
 use std::fmt;
 
+use super::config_text::{ConfigText, Place};
 use super::scalar::is_plain_text;
-use super::source::{Place, Source};
 use super::walk::Marks;
 use super::{ConfigError, Configuration, Surroundings};
 
@@ -86,7 +86,7 @@ pub fn rename(
         return Err(RenameError::Taken { entry, name: new.to_owned() });
     }
     // Without the byte order mark, as the places count it.
-    let text = match Source::from_bytes(file, bytes) {
+    let text = match ConfigText::from_bytes(file, bytes) {
         Ok(source) => source.text().to_owned(),
         Err(refused) => return Err(RenameError::ByHand { reason: refused.message }),
     };

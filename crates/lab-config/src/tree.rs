@@ -10,9 +10,9 @@ use std::rc::Rc;
 use granit_parser::{ErrorKind, Event, Parser, ScanError, Span};
 
 use super::auto;
+use super::config_text::{MAX_BYTES, Place};
 use super::problem::{Findings, quoted, shortened};
 use super::scalar::{Form, Meaning, Scalar, Tag};
-use super::source::{MAX_BYTES, Place};
 
 /// Deepest nesting of mappings and lists, aliases followed.
 pub(crate) const MAX_DEPTH: usize = 64;

@@ -7,11 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::config_text::{ConfigText, Place};
 use super::data::Data;
 use super::problem::{Findings, quoted, shortened};
 use super::scalar::{Form, Meaning, Scalar};
 use super::schema::{Field, Section, TOP, ValueKind};
-use super::source::{Place, Source};
 use super::tree::{self, Content, Node, Pair};
 use super::{advice, auto};
 
@@ -236,7 +236,7 @@ impl Walk<'_> {
         if let Some(data) = self.defaults.get(&(section.key, field.key)) {
             return data.clone();
         }
-        let mut nothing = Findings::new(Arc::new(Source::new("default", field.default)));
+        let mut nothing = Findings::new(Arc::new(ConfigText::new("default", field.default)));
         let data = tree::parse(&mut nothing, field.default).and_then(|node| {
             let defaults = std::mem::take(&mut self.defaults);
             let (trail, marks) = (Vec::new(), Marks::default());

@@ -4,9 +4,10 @@
 //! Owns the exchange of one request for one answer: in the common case one write and one read, into
 //! buffers that are kept. Knows nothing of sessions.
 //!
-//! Linux also wakes whoever waits at a Unix socket when the other end *reads*, because there is room
-//! to write again. With one pair for both directions each short call woke the worker's thread and the
-//! daemon once for nothing. So nobody waits at the sockets that are written to, unless they are full.
+//! Linux also wakes a thread that waits at a Unix socket when the other end *reads*, because there
+//! is room to write again. With one pair for both directions each short call woke the worker's
+//! thread and the daemon once for nothing. So no thread waits at a socket that is written to, but
+//! where it is full.
 
 use std::io::{self, IoSlice, Write};
 use std::os::fd::OwnedFd;

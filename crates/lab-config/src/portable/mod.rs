@@ -12,11 +12,11 @@ mod yaml;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::config_text::{ConfigText, Place};
 use super::model::Configuration;
 use super::problem::{ConfigError, Findings};
 use super::scalar::{Meaning, Scalar};
 use super::schema::TOP;
-use super::source::{Place, Source};
 use super::surroundings::{Folder, Surroundings};
 use super::tree::{self, Content, Node, Pair};
 use rewrite::Rewrite;
@@ -84,7 +84,7 @@ fn collect_written(node: &Node, path: String, written: &mut HashSet<String>) {
 }
 
 fn tree_of(name: &str, bytes: &[u8]) -> (Findings, Option<Node>) {
-    let source = match Source::from_bytes(name, bytes) {
+    let source = match ConfigText::from_bytes(name, bytes) {
         Ok(source) => Arc::new(source),
         Err(refused) => Arc::new(refused.source),
     };

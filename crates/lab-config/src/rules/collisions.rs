@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::{Rules, shown};
+use crate::config_text::Place;
 use crate::model::Storage;
 use crate::problem::quoted;
-use crate::source::Place;
 
 /// A name that an entry registers.
 struct Registration<'a> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Rules, shown};
 use crate::address::Host;
-use crate::source::Place;
+use crate::config_text::Place;
 
 impl Rules<'_> {
     /// Two that listen on one address cannot both run.

@@ -8,9 +8,9 @@ use std::path::Path;
 
 use super::{Rules, shown};
 use crate::Folder;
+use crate::config_text::Place;
 use crate::model::{Python, Storage, Target, TlsKeys, TlsMode};
 use crate::problem::{Severity, shortened};
-use crate::source::Place;
 
 /// The interpreter of a service that names none.
 const DEFAULT_PYTHON: &str = "python3";

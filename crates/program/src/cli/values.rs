@@ -46,13 +46,13 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// A daemon whose feed is read.
-struct Source {
+/// The feed of a daemon that runs.
+struct DaemonFeed {
     daemon: String,
     target: ServiceTarget,
 }
 
-impl Source {
+impl DaemonFeed {
     fn reader(&self) -> FeedReader {
         FeedReader::new(&self.target.uri, self.target.tls())
     }
@@ -106,8 +106,8 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             return show(arguments, &listing, rows, away);
         }
         let listing = listing_here(&paths).await?;
-        let sources = sources(&paths, &listing)?;
-        follow(arguments, &listing, sources).await
+        let feeds = daemon_feeds(&paths, &listing)?;
+        follow(arguments, &listing, feeds).await
     })
 }
 
@@ -120,10 +120,10 @@ async fn listing_here(paths: &Paths) -> Result<Listing, Report> {
 async fn latest_here(paths: &Paths) -> Result<(Vec<SeriesRow>, Listing, Vec<String>), Report> {
     let listing = listing_here(paths).await?;
     let mut readers = tokio::task::JoinSet::new();
-    for source in sources(paths, &listing)? {
+    for feed in daemon_feeds(paths, &listing)? {
         readers.spawn(async move {
-            let news = source.reader().next().await;
-            (source.daemon, news)
+            let news = feed.reader().next().await;
+            (feed.daemon, news)
         });
     }
     let (mut rows, mut away) = (Vec::new(), Vec::new());
@@ -137,17 +137,17 @@ async fn latest_here(paths: &Paths) -> Result<(Vec<SeriesRow>, Listing, Vec<Stri
     Ok((rows, listing, away))
 }
 
-/// The daemons that run.
-fn sources(paths: &Paths, listing: &Listing) -> Result<Vec<Source>, Report> {
+/// The feeds of the daemons that run.
+fn daemon_feeds(paths: &Paths, listing: &Listing) -> Result<Vec<DaemonFeed>, Report> {
     let running = listing.daemons.iter().filter(|row| row.status == "running");
     let located = running.filter_map(|row| {
         let uri: Uri = row.uri.as_ref()?.parse().ok()?;
         Some((&row.name, uri))
     });
-    let source = |(name, uri): (&String, Uri)| {
-        Ok(Source { daemon: name.clone(), target: find::in_lab(paths, uri, name)? })
+    let feed = |(name, uri): (&String, Uri)| {
+        Ok(DaemonFeed { daemon: name.clone(), target: find::in_lab(paths, uri, name)? })
     };
-    located.map(source).collect()
+    located.map(feed).collect()
 }
 
 fn show(
@@ -184,16 +184,16 @@ fn show(
     }
 }
 
-async fn follow(arguments: &Arguments, listing: &Listing, sources: Vec<Source>) -> Outcome {
+async fn follow(arguments: &Arguments, listing: &Listing, feeds: Vec<DaemonFeed>) -> Outcome {
     let (sender, mut news) = mpsc::channel(NEWS);
-    let mut awaited = sources.len();
-    for source in sources {
+    let mut awaited = feeds.len();
+    for feed in feeds {
         let sender = sender.clone();
         tokio::spawn(async move {
-            let mut reader = source.reader();
+            let mut reader = feed.reader();
             loop {
                 let news = reader.next().await;
-                if sender.send((source.daemon.clone(), news)).await.is_err() {
+                if sender.send((feed.daemon.clone(), news)).await.is_err() {
                     break;
                 }
             }

@@ -321,13 +321,14 @@ fn register_natives(
     let mut benches = Benches::default();
     for service in services {
         let Target::Native(native) = &service.target else { continue };
-        let built = native_services::build(native, &parameters::dict(&service.parameters), &mut benches)
-            .and_then(|object| {
-                let facts = member_facts::of(service);
-                let object = remote::with_facts(&service.name, object, &facts);
-                let object = polls.observe(&service.name, object);
-                locks::register(daemon, class, Some(service), &service.name, object)
-            });
+        let built =
+            native_services::build(native, &parameters::dict(&service.parameters), &mut benches)
+                .and_then(|object| {
+                    let facts = member_facts::of(service);
+                    let object = remote::with_facts(&service.name, object, &facts);
+                    let object = polls.observe(&service.name, object);
+                    locks::register(daemon, class, Some(service), &service.name, object)
+                });
         if let Err(error) = built {
             warn!(service = service.name, error, "a native service cannot be made");
             reporter.native_failed(&service.name, error);

@@ -7,7 +7,7 @@ use syn::{Expr, ExprLit, Ident, ItemImpl, Lit, ReturnType};
 
 use super::describe::card_fn;
 use super::member::{Execution, Member, MemberKind, SelfType};
-use super::parameter::{Parameter, Passed, Source, is_type_named};
+use super::parameter::{Parameter, Passed, ValueSource, is_type_named};
 
 pub(super) fn generate_impl(block: &ItemImpl, class: &str, members: &[Member]) -> TokenStream {
     let ty = &block.self_ty;
@@ -212,17 +212,17 @@ fn answer_expr(member: &Member, idents: &[Ident], qualified: &str) -> TokenStrea
     let waits = member.execution != Execution::Immediate;
     for parameter in &member.parameters {
         passed.push(match parameter.source {
-            Source::Argument => argument_expr(parameter, idents.next()),
-            Source::Session if waits => {
+            ValueSource::Argument => argument_expr(parameter, idents.next()),
+            ValueSource::Session if waits => {
                 kept.push(quote!(let session = ::std::sync::Arc::clone(caller.session);));
                 quote!(&session)
             }
-            Source::Context if waits => {
+            ValueSource::Context if waits => {
                 kept.push(quote!(let context = ::core::clone::Clone::clone(caller.context);));
                 quote!(&context)
             }
-            Source::Session => quote!(caller.session),
-            Source::Context => quote!(caller.context),
+            ValueSource::Session => quote!(caller.session),
+            ValueSource::Context => quote!(caller.context),
         });
     }
     let this = if waits { quote!(&this) } else { quote!(this) };

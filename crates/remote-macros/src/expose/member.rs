@@ -5,7 +5,7 @@ use syn::{
     Type, TypeImplTrait, TypeParamBound, Visibility,
 };
 
-use super::parameter::{Parameter, Source, generic_argument, is_type_named};
+use super::parameter::{Parameter, ValueSource, generic_argument, is_type_named};
 use crate::attributes;
 
 /// A method of the block that is exposed or that the daemon calls.
@@ -142,7 +142,7 @@ impl Member {
 
     /// The parameters whose values are arguments of the caller.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument))
+        self.parameters.iter().filter(|parameter| matches!(parameter.source, ValueSource::Argument))
     }
 
     fn check_marks(&self, marks: &Marks, signature: &syn::Signature) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::problems::Problems;
 pub(super) struct Parameter {
     /// The name, which Python may use for a keyword argument.
     pub(super) name: String,
-    pub(super) source: Source,
+    pub(super) source: ValueSource,
     /// The owned type that an argument is converted to: `String` for `&str`.
     pub(super) owned: Type,
     pub(super) passed: Passed,
@@ -23,7 +23,7 @@ pub(super) struct Parameter {
 
 /// The source of a parameter's value.
 #[derive(Clone, Copy)]
-pub(super) enum Source {
+pub(super) enum ValueSource {
     /// An argument of the caller.
     Argument,
     /// The session of the caller's connection, from the daemon.
@@ -55,7 +55,7 @@ impl Parameter {
         }
         problems.into_result()?;
         let mut arguments =
-            parameters.iter().filter(|parameter| matches!(parameter.source, Source::Argument));
+            parameters.iter().filter(|parameter| matches!(parameter.source, ValueSource::Argument));
         arguments.by_ref().take_while(|parameter| parameter.default.is_none()).for_each(drop);
         if let Some(late) = arguments.find(|parameter| parameter.default.is_none()) {
             return Err(Error::new_spanned(
@@ -83,7 +83,7 @@ fn read_parameter(pattern: &Pat, ty: &Type, default: Option<Attribute>) -> Resul
     let source = value_source(ty);
     let default = match (source, default) {
         (_, None) => None,
-        (Source::Argument, Some(attribute)) => Some(read_default(&attribute)?),
+        (ValueSource::Argument, Some(attribute)) => Some(read_default(&attribute)?),
         (_, Some(attribute)) => {
             return Err(Error::new_spanned(
                 &attribute,
@@ -107,18 +107,18 @@ fn read_default(attribute: &Attribute) -> Result<Expr> {
 }
 
 /// The source by the type: `&Session`, `&Arc<Session>` and `&Context` come from the daemon.
-fn value_source(ty: &Type) -> Source {
-    let Type::Reference(reference) = ty else { return Source::Argument };
+fn value_source(ty: &Type) -> ValueSource {
+    let Type::Reference(reference) = ty else { return ValueSource::Argument };
     let inner = match generic_argument(&reference.elem, "Arc") {
         Some(inner) => inner,
         None => &reference.elem,
     };
     if is_type_named(inner, "Session") {
-        Source::Session
+        ValueSource::Session
     } else if is_type_named(inner, "Context") {
-        Source::Context
+        ValueSource::Context
     } else {
-        Source::Argument
+        ValueSource::Argument
     }
 }
 

@@ -11,7 +11,7 @@ use miette::{MietteError, MietteSpanContents, SourceCode, SourceSpan, SpanConten
 /// Bytes of the largest file that is read.
 pub(crate) const MAX_BYTES: usize = 1 << 20;
 
-/// A range of bytes in a [`Source`].
+/// A range of bytes in a [`ConfigText`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Place {
     /// Where it starts, in bytes.
@@ -22,7 +22,7 @@ pub(crate) struct Place {
 
 /// A text with a name, that can say the line and column of each byte.
 #[derive(Debug)]
-pub(crate) struct Source {
+pub(crate) struct ConfigText {
     name: String,
     text: String,
     /// The byte at which each line starts.
@@ -32,7 +32,7 @@ pub(crate) struct Source {
 /// Why bytes are not a text to be read as a configuration, and where.
 pub(crate) struct NotText {
     /// As much of it as can be shown.
-    pub source: Source,
+    pub source: ConfigText,
     /// Where the fault is.
     pub place: Place,
     /// Description of the fault.
@@ -41,7 +41,7 @@ pub(crate) struct NotText {
     pub help: &'static str,
 }
 
-/// Reads a file up to one byte beyond the limit of `Source::from_bytes`.
+/// Reads a file up to one byte beyond the limit of `ConfigText::from_bytes`.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_from(File::open(path)?)
 }
@@ -53,9 +53,9 @@ pub fn read_from(file: File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Source {
+impl ConfigText {
     /// A text under the name that its problems will give.
-    pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> Source {
+    pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> ConfigText {
         let mut text = text.into();
         if text.starts_with('\u{feff}') {
             text.drain(..'\u{feff}'.len_utf8());
@@ -67,13 +67,13 @@ impl Source {
                 lines.push(index + 1);
             }
         }
-        Source { name: name.into(), text, lines }
+        ConfigText { name: name.into(), text, lines }
     }
 
     /// The text in a file's bytes, or the reason why the bytes are not text.
-    pub(crate) fn from_bytes(name: &str, bytes: &[u8]) -> Result<Source, Box<NotText>> {
+    pub(crate) fn from_bytes(name: &str, bytes: &[u8]) -> Result<ConfigText, Box<NotText>> {
         let refused = |text: &str, offset, len, message: String, help| {
-            let source = Source::new(name, text);
+            let source = ConfigText::new(name, text);
             Err(Box::new(NotText { source, place: Place { offset, len }, message, help }))
         };
         if bytes.len() > MAX_BYTES {
@@ -113,7 +113,7 @@ impl Source {
             let message = format!("a control character (U+{code:04X}) in the file");
             return refused(&shown, offset, 1, message, help);
         }
-        Ok(Source::new(name, text))
+        Ok(ConfigText::new(name, text))
     }
 
     /// The name given for it, usually its path.
@@ -154,8 +154,8 @@ impl Source {
     }
 }
 
-impl SourceCode for Source {
-    /// As `str` does it, but with columns in characters, as in [`Source::position`].
+impl SourceCode for ConfigText {
+    /// As `str` does it, but with columns in characters, as in [`ConfigText::position`].
     fn read_span<'a>(
         &'a self,
         span: &SourceSpan,
@@ -181,14 +181,14 @@ mod tests {
 
     #[test]
     fn lines_end_as_editors_end_them_and_columns_count_characters() {
-        let source = Source::new("x", "a\nbé c\r\nd\re");
+        let source = ConfigText::new("x", "a\nbé c\r\nd\re");
         let at = |text: &str| source.position(source.text().find(text).unwrap());
         assert_eq!(
             [at("a"), at("b"), at("c"), at("d"), at("e")],
             [(1, 1), (2, 1), (2, 4), (3, 1), (4, 1)]
         );
         assert_eq!(source.position(999).0, 4);
-        assert_eq!(Source::new("x", "\u{feff}ab").position(1), (1, 2));
+        assert_eq!(ConfigText::new("x", "\u{feff}ab").position(1), (1, 2));
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
             (&vec![b'a'; MAX_BYTES + 1], (1, 1), "larger than 1024 KiB"),
         ];
         for (bytes, position, message) in cases {
-            let refused = Source::from_bytes("x", bytes).err().unwrap();
+            let refused = ConfigText::from_bytes("x", bytes).err().unwrap();
             assert!(refused.message.contains(message), "{}", refused.message);
             assert_eq!(refused.source.position(refused.place.offset), position);
             assert!(!refused.source.text().contains(['\x1b', '\0']), "it goes to a terminal");
