@@ -251,6 +251,8 @@ def test_a_large_batch_does_not_wait_for_the_lock(running):
 def test_reads_that_the_configuration_allows(running):
     with clients(running, "lab.stage") as (ada, eve):
         ada.lock("ada")
+        # A read of a client without the lock makes no instance.
+        assert ada.temperature() == 21.5
         assert eve.temperature() == 21.5
         assert isinstance(eve.position, int)
         refused(lambda: setattr(eve, "position", 3))
