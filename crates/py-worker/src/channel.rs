@@ -41,6 +41,7 @@ pub(crate) struct Channel {
     /// The runtime does not know it: a registered socket wakes the runtime each time the worker has
     /// read a request.
     requests: StdStream,
+    /// Nothing is written to it.
     answers: UnixStream,
     /// Bytes that were read and not yet used.
     input: Vec<u8>,
@@ -158,6 +159,7 @@ impl Channel {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.written += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A clone, which the runtime knows for as long as this waits.
                     UnixStream::from_std(self.requests.try_clone()?)?.writable().await?;
                 }
                 Err(error) => return Err(error),
@@ -249,6 +251,7 @@ impl Channel {
         }
         Ok(answer?)
     }
+
     async fn read(&mut self) -> io::Result<()> {
         match self.answers.read_buf(&mut self.input).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
