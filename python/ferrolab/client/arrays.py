@@ -158,7 +158,7 @@ def _describe(array, segments):
         return described
     mask, mask_order = _contiguous(numpy.asarray(numpy.ma.getmaskarray(array)))
     segments.append(memory_of(mask))
-    segments.append(memory_of(numpy.array(array.fill_value, dtype=data.dtype)))
+    segments.append(memory_of(_contiguous(numpy.array(array.fill_value, dtype=data.dtype))[0]))
     return described + (mask_order,)
 
 
@@ -167,15 +167,25 @@ def _contiguous(array):
     if _has_gaps(array.dtype):
         import numpy
 
-        # Between the fields of an element lies whatever was in that memory before.
-        clean = numpy.zeros_like(array, order="A")
-        clean[...] = array
+        # Between the fields of an element lies whatever was in that memory before. Numpy puts more
+        # of it there where it copies whole elements, and in `zeros_like`.
+        clean = numpy.zeros(array.shape, array.dtype, "F" if array.flags.fnc else "C")
+        _copy_fields(array, clean)
         array = clean
     if array.flags.c_contiguous:
         return array, "C"
     if array.flags.f_contiguous:
         return array, "F"
     return array.copy(order="C"), "C"
+
+
+def _copy_fields(source, target):
+    """Copies the innermost fields of elements, each for itself, and nothing between them."""
+    if target.dtype.names is None:
+        target[...] = source
+        return
+    for name in target.dtype.names:
+        _copy_fields(source[name], target[name])
 
 
 def _has_gaps(dtype):
