@@ -11,6 +11,7 @@ import ipaddress
 import json
 import marshal
 import pathlib
+import re
 import sys
 import uuid
 
@@ -172,8 +173,13 @@ def with_dates(value):
     return {key: with_dates(item) for key, item in value.items()}
 
 
+def name_of(value):
+    """A name for the tests of a value: the same in every process, so without its address."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(value))[:60]
+
+
 @pytest.mark.parametrize("name", IDS)
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:60])
+@pytest.mark.parametrize("value", VALUES, ids=name_of)
 def test_as_pyro5(name, value):
     expected = outcome(name, lambda: value)
     if isinstance(value, Color):

@@ -13,11 +13,11 @@ pub(crate) struct Steps {
 
 impl Steps {
     /// Runs one step under its heading; the run ends with the first that fails.
-    pub(crate) fn run(
+    pub(crate) fn run<T>(
         &mut self,
         name: &'static str,
-        step: impl FnOnce() -> Outcome<()>,
-    ) -> Outcome<()> {
+        step: impl FnOnce() -> Outcome<T>,
+    ) -> Outcome<T> {
         println!("\n=== {name}");
         let start = Instant::now();
         let outcome = step();
@@ -27,9 +27,9 @@ impl Steps {
             if outcome.is_ok() { "passed" } else { "FAILED" },
             took.as_secs_f64()
         );
-        outcome.map_err(|failure| failure.during(name))?;
+        let made = outcome.map_err(|failure| failure.during(name))?;
         self.passed.push((name, took));
-        Ok(())
+        Ok(made)
     }
 
     /// Records a step that cannot run here, and says why.
@@ -62,9 +62,10 @@ mod tests {
     fn a_failing_step_is_named_and_not_counted() {
         let mut steps = Steps::default();
         assert!(steps.run("first", || Ok(())).is_ok());
-        let failure = steps.run("second", || Err(Failure::new("no luck").hint("try again")));
+        let outcome: Outcome<()> =
+            steps.run("second", || Err(Failure::new("no luck").hint("try again")));
         assert_eq!(
-            failure.map_err(|failure| failure.to_string()),
+            outcome.map_err(|failure| failure.to_string()),
             Err("second failed: no luck; try again".to_owned())
         );
         assert!(steps.summary().ends_with(": first"));

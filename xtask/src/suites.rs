@@ -3,6 +3,7 @@
 //! Owns the list of suites, the programs that each needs, and the environment variables of tests.
 
 use std::ffi::OsString;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,10 +13,9 @@ use crate::steps::Steps;
 use crate::workspace::Workspace;
 use crate::{changed, lint, process, venv, wheel, windows};
 
-/// The suites of the Python tests: the step, the folder, and whether its tests mostly wait for
-/// processes, so that several at a time are worth the starting of pytest's workers.
-const PYTHON_SUITES: [(&str, &str, bool); 2] =
-    [("Python worker tests", "python/tests", false), ("Python behaviour tests", "tests", true)];
+/// The suites of the Python tests: the step and the folder.
+const PYTHON_SUITES: [(&str, &str); 2] =
+    [("Python worker tests", "python/tests"), ("Python behaviour tests", "tests")];
 
 /// After how long a test is taken to hang, in seconds: longer than any wait of the tests' own
 /// (`NEVER` in `tests/harness/wait.py`), so that a slow machine alone fails none.
@@ -54,14 +54,19 @@ type Variables = [(&'static str, OsString)];
 /// Runs the chosen suites. The Python environment and the binary come before the Rust tests, which
 /// use both.
 pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &TestOptions) -> Outcome<()> {
-    if options.rust {
-        lint(workspace, steps)?;
-    }
     let suites = [(options.services, SERVICES), (options.browser, BROWSER), (options.wheel, WHEEL)];
     let suites: Vec<_> = suites.into_iter().filter(|(wanted, _)| *wanted).collect();
     let runs = suites.iter().any(|(_, suite)| suite.reason_to_skip(workspace).is_none());
     if options.rust || options.python || runs {
-        let (python, variables) = prepare(workspace, steps, options)?;
+        let (python, variables) = std::thread::scope(|scope| {
+            // It mostly waits for the network, and lint for the processors.
+            let environments = scope.spawn(|| Environments::make(workspace, options.extended));
+            if options.rust {
+                lint(workspace, steps)?;
+            }
+            let made = || environments.join().unwrap_or_else(|panic| resume_unwind(panic));
+            prepare(workspace, steps, options, made)
+        })?;
         if options.rust {
             rust_tests(workspace, steps, &["--workspace".to_owned()], &variables)?;
         }
@@ -85,7 +90,7 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &TestOption
                     Ok(())
                 })?;
             }
-            steps.run(suite.step, || run_suite(&mut tests, false).map(|_| ()))?;
+            steps.run(suite.step, || run_suite(&mut tests, false))?;
         }
     }
     if options.extended {
@@ -102,9 +107,8 @@ pub(crate) fn run(workspace: &Workspace, steps: &mut Steps, options: &TestOption
 /// Lint, and the tests of what changed.
 pub(crate) fn run_quick(workspace: &Workspace, steps: &mut Steps) -> Outcome<()> {
     lint(workspace, steps)?;
-    let mut tests = changed::Tests::default();
-    steps.run("changes", || {
-        tests = changed::tests(workspace)?;
+    let tests = steps.run("changes", || {
+        let tests = changed::tests(workspace)?;
         let list = |names: &std::collections::BTreeSet<String>| match names.len() {
             0 => "none".to_owned(),
             _ => names.iter().cloned().collect::<Vec<_>>().join(" "),
@@ -116,7 +120,7 @@ pub(crate) fn run_quick(workspace: &Workspace, steps: &mut Steps) -> Outcome<()>
                 "the tests' harness changed: `cargo xtask test --python` runs all that use it"
             );
         }
-        Ok(())
+        Ok(tests)
     })?;
     if !tests.packages.is_empty() {
         let mut variables = Vec::new();
@@ -136,7 +140,8 @@ pub(crate) fn run_quick(workspace: &Workspace, steps: &mut Steps) -> Outcome<()>
         return Ok(());
     }
     let options = TestOptions::default();
-    let (python, variables) = prepare(workspace, steps, &options)?;
+    let environments = || Environments::make(workspace, false);
+    let (python, variables) = prepare(workspace, steps, &options, environments)?;
     // `python/tests` and `tests` each have a `conftest.py`, which one run of pytest does not bear.
     let (worker, behaviour): (Vec<_>, Vec<_>) =
         tests.python.iter().partition(|path| path.starts_with("python/"));
@@ -144,7 +149,7 @@ pub(crate) fn run_quick(workspace: &Workspace, steps: &mut Steps) -> Outcome<()>
         if !paths.is_empty() {
             steps.run(step, || {
                 let mut tests = pytest(workspace, &python, &options);
-                run_suite(tests.args(paths).envs(variables.iter().cloned()), false).map(|_| ())
+                run_suite(tests.args(paths).envs(variables.iter().cloned()), false)
             })?;
         }
     }
@@ -177,30 +182,49 @@ fn is_on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// Makes the environments and the binaries; returns the interpreter and the tests' variables.
+/// The Python environments that tests use.
+struct Environments {
+    python: PathBuf,
+    pymeasure: PathBuf,
+    types: PathBuf,
+    pyro5_suite: PathBuf,
+    /// Empty without `--extended`.
+    libraries: PathBuf,
+}
+
+impl Environments {
+    fn make(workspace: &Workspace, extended: bool) -> Outcome<Self> {
+        let python = venv::ensure(workspace, &venv::TESTS)?;
+        let mut libraries = PathBuf::new();
+        if extended {
+            libraries = venv::ensure(workspace, &venv::LIBRARIES)?;
+        }
+        Ok(Self {
+            pymeasure: venv::ensure(workspace, &venv::PYMEASURE)?,
+            types: venv::ensure(workspace, &venv::TYPES)?,
+            pyro5_suite: venv::ensure_pyro5_suite(workspace, &python)?,
+            libraries,
+            python,
+        })
+    }
+}
+
+/// Waits for the environments and makes the binaries; returns the interpreter and the tests'
+/// variables.
 fn prepare(
     workspace: &Workspace,
     steps: &mut Steps,
     options: &TestOptions,
+    environments: impl FnOnce() -> Outcome<Environments>,
 ) -> Outcome<(PathBuf, Vec<(&'static str, OsString)>)> {
-    let (mut python, mut pymeasure) = (PathBuf::new(), PathBuf::new());
-    let mut types = PathBuf::new();
-    let (mut libraries, mut pyro5_suite) = (PathBuf::new(), PathBuf::new());
-    steps.run("Python environments", || {
-        python = venv::ensure(workspace, &venv::TESTS)?;
-        pymeasure = venv::ensure(workspace, &venv::PYMEASURE)?;
-        types = venv::ensure(workspace, &venv::TYPES)?;
-        pyro5_suite = venv::ensure_pyro5_suite(workspace, &python)?;
-        if options.extended {
-            libraries = venv::ensure(workspace, &venv::LIBRARIES)?;
-        }
-        Ok(())
-    })?;
+    let Environments { python, pymeasure, types, pyro5_suite, libraries } =
+        steps.run("Python environments", environments)?;
     steps.run("build", || {
         let mut build = workspace.cargo();
         build.args(["build", "--workspace", "--bins"]);
         if options.rust {
-            build.args(["--lib", "--tests", "--examples"]);
+            // Not `--lib`: it has the macros compiled as no test has them, and then what uses them.
+            build.args(["--tests", "--examples"]);
         }
         process::run(&mut build)
     })?;
@@ -246,6 +270,7 @@ fn run_rust_tests(
     let mut tests = workspace.cargo();
     if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         tests.args(["nextest", "run", "--no-tests", "pass"]).args(selection);
+        tests.args(["--test-threads", &at_once().to_string()]);
     } else {
         println!("cargo-nextest is not installed: using cargo test");
         tests.arg("test").args(selection).args(["--lib", "--bins", "--tests", "--quiet"]);
@@ -261,16 +286,14 @@ fn python_tests(
     variables: &Variables,
 ) -> Outcome<()> {
     let mut found = false;
-    for (step, folder, waits) in PYTHON_SUITES {
+    for (step, folder) in PYTHON_SUITES {
         steps.run(step, || {
             let mut tests = pytest(workspace, python, options);
             tests.arg(folder);
             for suite in [SERVICES, BROWSER, WHEEL] {
                 tests.args(["--ignore", suite.folder]);
             }
-            if waits {
-                tests.args(["-n", &workers().to_string(), "--dist", "loadgroup"]);
-            }
+            tests.args(["-n", &at_once().to_string(), "--dist", "loadgroup"]);
             tests.envs(variables.iter().cloned());
             found |= run_suite(&mut tests, options.expression.is_some())?;
             Ok(())
@@ -299,11 +322,12 @@ fn run_suite(tests: &mut Command, may_be_empty: bool) -> Outcome<bool> {
     }
 }
 
-/// How many pytest workers: three per core, because most of a test's time is waiting for processes.
-/// Each takes half a GiB.
-fn workers() -> usize {
+/// How many tests run at once: four per core, because most of a test's time is waiting for
+/// processes; with three, a third of the processors' time was left. A worker of pytest takes half a
+/// GiB.
+fn at_once() -> usize {
     const MOST: usize = 12;
-    std::thread::available_parallelism().map_or(2, |cores| MOST.min(3 * cores.get()))
+    std::thread::available_parallelism().map_or(2, |cores| MOST.min(4 * cores.get()))
 }
 
 #[cfg(test)]

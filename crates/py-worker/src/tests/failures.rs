@@ -187,17 +187,20 @@ async fn why_new_clients_are_refused_is_told() {
     service.expose = Expose::All;
     let bench = Bench::start(vec![worker(vec![service])]).await;
     let first = bench.client();
+    let mut earlier = None;
     for (method, [without, with], reason) in [
         ("threads", [false.into(), true.into()], "no further thread can be started"),
         ("descriptors", [0.into(), 100.into()], "no file descriptors left"),
     ] {
         assert_eq!(first.call("scarce", method, vec![without]).await, Ok(Value::None));
         let mut served = Vec::new();
-        // There are channels from before.
+        let end = Instant::now() + SOON;
+        // There are channels from before, served and refused ones.
         let refused = loop {
             let client = bench.client();
             match client.call("scarce", "fine", vec![]).await {
                 Ok(_) => served.push(client),
+                Err(error) if Some(error.message()) == earlier => assert!(Instant::now() < end),
                 Err(error) => break error.message(),
             }
         };
@@ -217,6 +220,7 @@ async fn why_new_clients_are_refused_is_told() {
             }
         };
         assert_eq!(served, Ok("fine".into()));
+        earlier = Some(expected);
     }
     bench.workers.stop().await;
 }
