@@ -223,7 +223,8 @@ fn prepare(
         let mut build = workspace.cargo();
         build.args(["build", "--workspace", "--bins"]);
         if options.rust {
-            // Not `--lib`: it has the macros compiled as no test has them, and then what uses them.
+            // Not `--lib`: cargo then compiles `remote-macros` and all that uses it a second time
+            // for the tests.
             build.args(["--tests", "--examples"]);
         }
         process::run(&mut build)
@@ -270,7 +271,7 @@ fn run_rust_tests(
     let mut tests = workspace.cargo();
     if process::succeeds(workspace.cargo().args(["nextest", "--version"])) {
         tests.args(["nextest", "run", "--no-tests", "pass"]).args(selection);
-        tests.args(["--test-threads", &at_once().to_string()]);
+        tests.args(["--test-threads", &tests_at_once().to_string()]);
     } else {
         println!("cargo-nextest is not installed: using cargo test");
         tests.arg("test").args(selection).args(["--lib", "--bins", "--tests", "--quiet"]);
@@ -293,7 +294,7 @@ fn python_tests(
             for suite in [SERVICES, BROWSER, WHEEL] {
                 tests.args(["--ignore", suite.folder]);
             }
-            tests.args(["-n", &at_once().to_string(), "--dist", "loadgroup"]);
+            tests.args(["-n", &tests_at_once().to_string(), "--dist", "loadgroup"]);
             tests.envs(variables.iter().cloned());
             found |= run_suite(&mut tests, options.expression.is_some())?;
             Ok(())
@@ -325,7 +326,7 @@ fn run_suite(tests: &mut Command, may_be_empty: bool) -> Outcome<bool> {
 /// How many tests run at once: four per core, because most of a test's time is waiting for
 /// processes; with three, a third of the processors' time was left. A worker of pytest takes half a
 /// GiB.
-fn at_once() -> usize {
+fn tests_at_once() -> usize {
     const MOST: usize = 12;
     std::thread::available_parallelism().map_or(2, |cores| MOST.min(4 * cores.get()))
 }

@@ -167,8 +167,8 @@ def _contiguous(array):
     if _has_gaps(array.dtype):
         import numpy
 
-        # Between the fields of an element lies whatever was in that memory before. Numpy puts more
-        # of it there where it copies whole elements, and in `zeros_like`.
+        # Between the fields of an element lies whatever was in that memory before. `zeros_like` and
+        # copies of whole elements leave such bytes as well; `zeros` leaves none.
         clean = numpy.zeros(array.shape, array.dtype, "F" if array.flags.fnc else "C")
         _copy_fields(array, clean)
         array = clean
@@ -194,8 +194,13 @@ def _has_gaps(dtype):
         return _has_gaps(dtype.base)
     if dtype.names is None:
         return False
-    fields = [dtype.fields[name][0] for name in dtype.names]
-    return sum(one.itemsize for one in fields) < dtype.itemsize or any(map(_has_gaps, fields))
+    end = 0
+    # By their offsets: fields may overlap, and may be in any order.
+    for field, at in sorted((dtype.fields[name][:2] for name in dtype.names), key=lambda one: one[1]):
+        if at > end or _has_gaps(field):
+            return True
+        end = max(end, at + field.itemsize)
+    return end < dtype.itemsize
 
 
 def memory_of(array):
