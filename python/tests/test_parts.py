@@ -151,7 +151,7 @@ def test_parts_appear_with_the_first_instance_that_can_be_made():
         channel = worker.channel()
         assert channel.call("lab.x.ch_1", "off") == "off"
         assert set(daemon.parts) == {"lab.x.ch_1"}
-        told = ["loaded", "broken", "members", "mended"]
+        told = ["broken", "loaded", "members", "mended"]
         wait_for(lambda: [message[0] for message in daemon.told] == told)
 
 

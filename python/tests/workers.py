@@ -256,7 +256,8 @@ class PartsDaemon:
             message = self.worker.messages.get()
             if message[0] != "ask":
                 self.told.append(message)
-                self.worker.loaded.setdefault(message[1], message)
+                if message[0] in ("loaded", "failed"):
+                    self.worker.loaded.setdefault(message[1], message)
                 continue
             _, number, what, arguments = message
             if what == "location":

@@ -101,20 +101,15 @@ class ServiceLoads:
 
     def _start(self, service):
         """Makes the instance that shows what a service exposes, and tells the daemon of it."""
-        failure = None
         try:
             service.make_at_start()
         except BaseException as error:
-            failure = error
-        is_told_first = failure is not None and service.is_eager
-        if is_told_first:
-            # The daemon never shows it as well.
-            self.report_broken(service, failure)
+            # Before the service is loaded: from then on a call may make an instance, and what it
+            # reports comes after this.
+            self.report_broken(service, error)
         service.is_loaded = True
         self._out.write(("loaded", service.name, service.described(), service.remarks))
         self._tell_sources(service)
-        if failure is not None and not is_told_first:
-            self.report_broken(service, failure)
 
     def _tell_sources(self, service):
         """Tells the daemon which files the driver was imported from."""
